@@ -1,0 +1,161 @@
+// Package wire reads and writes the byte layouts of the trusted-computing world: big-endian TPM structures (TPM 2.0
+// Library part 2) and little-endian firmware tables and event logs (TCG PC Client PFP, UEFI, Windows FVE).
+//
+// It touches nothing but byte slices. Every read is bounded; the first one that does not fit makes the Reader fail for
+// good, so a decoder may read a whole structure and look at Err once.
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// ShortError says which read ran past the end of the input.
+type ShortError struct {
+	Offset int // of the read, in bytes from the start of the input
+	Want   int // bytes the read asked for
+	Have   int // bytes that were left
+}
+
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("offset %d: %d bytes wanted, %d left", e.Offset, e.Want, e.Have)
+}
+
+// Reader is a cursor over a byte slice. After the first read that does not fit, every read returns zero values, nothing
+// is consumed, and Err says where that was.
+type Reader struct {
+	data  []byte
+	off   int
+	order binary.ByteOrder
+	err   error
+}
+
+// BE reads data as big-endian, the order of TPM commands and structures.
+func BE(data []byte) *Reader { return &Reader{data: data, order: binary.BigEndian} }
+
+// LE reads data as little-endian, the order of event logs, UEFI structures and Windows metadata.
+func LE(data []byte) *Reader { return &Reader{data: data, order: binary.LittleEndian} }
+
+// Bytes returns the next n bytes as a view into the input; copy it to keep it. A negative n is a failed read.
+func (r *Reader) Bytes(n int) []byte {
+	if r.err != nil {
+		return nil
+	}
+	if n < 0 || n > len(r.data)-r.off {
+		r.err = &ShortError{Offset: r.off, Want: n, Have: len(r.data) - r.off}
+		return nil
+	}
+	b := r.data[r.off : r.off+n : r.off+n]
+	r.off += n
+	return b
+}
+
+// U8 reads one byte.
+func (r *Reader) U8() uint8 {
+	if b := r.Bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+// U16 reads two bytes.
+func (r *Reader) U16() uint16 {
+	if b := r.Bytes(2); b != nil {
+		return r.order.Uint16(b)
+	}
+	return 0
+}
+
+// U32 reads four bytes.
+func (r *Reader) U32() uint32 {
+	if b := r.Bytes(4); b != nil {
+		return r.order.Uint32(b)
+	}
+	return 0
+}
+
+// U64 reads eight bytes.
+func (r *Reader) U64() uint64 {
+	if b := r.Bytes(8); b != nil {
+		return r.order.Uint64(b)
+	}
+	return 0
+}
+
+// Sized16 reads a 16-bit size and that many bytes: the TPM2B shape. The result is a view into the input.
+func (r *Reader) Sized16() []byte { return r.Bytes(int(r.U16())) }
+
+// Sized32 reads a 32-bit size and that many bytes. The result is a view into the input.
+func (r *Reader) Sized32() []byte {
+	n := r.U32()
+	if r.err == nil && uint64(n) > uint64(r.Len()) { // an int may be 32 bits wide: never convert before this check
+		r.err = &ShortError{Offset: r.off, Want: int(min(uint64(n), 1<<31-1)), Have: r.Len()}
+	}
+	if r.err != nil {
+		return nil
+	}
+	return r.Bytes(int(n))
+}
+
+// Rest consumes and returns all that is left, as a view into the input.
+func (r *Reader) Rest() []byte { return r.Bytes(r.Len()) }
+
+// Len is the number of bytes left.
+func (r *Reader) Len() int { return len(r.data) - r.off }
+
+// Offset is the number of bytes consumed.
+func (r *Reader) Offset() int { return r.off }
+
+// Err is nil, or the *ShortError of the first read that did not fit, or what Fail was given.
+func (r *Reader) Err() error { return r.err }
+
+// Fail makes the Reader fail with err, unless it has failed already: for a decoder that finds a value it cannot accept.
+func (r *Reader) Fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// Writer appends values to a byte slice. The zero Writer is not ready for use: see NewBE and NewLE.
+type Writer struct {
+	data  []byte
+	order binary.AppendByteOrder
+}
+
+// NewBE writes big-endian.
+func NewBE() *Writer { return &Writer{order: binary.BigEndian} }
+
+// NewLE writes little-endian.
+func NewLE() *Writer { return &Writer{order: binary.LittleEndian} }
+
+// U8 appends one byte.
+func (w *Writer) U8(v uint8) *Writer { w.data = append(w.data, v); return w }
+
+// U16 appends two bytes.
+func (w *Writer) U16(v uint16) *Writer { w.data = w.order.AppendUint16(w.data, v); return w }
+
+// U32 appends four bytes.
+func (w *Writer) U32(v uint32) *Writer { w.data = w.order.AppendUint32(w.data, v); return w }
+
+// U64 appends eight bytes.
+func (w *Writer) U64(v uint64) *Writer { w.data = w.order.AppendUint64(w.data, v); return w }
+
+// Bytes appends b as it is.
+func (w *Writer) Bytes(b []byte) *Writer { w.data = append(w.data, b...); return w }
+
+// Sized16 appends the length of b in 16 bits, then b. It panics above 65535 bytes: callers bound what they write.
+func (w *Writer) Sized16(b []byte) *Writer {
+	if len(b) > 0xffff {
+		panic(fmt.Sprintf("wire: %d bytes do not fit a 16-bit size", len(b)))
+	}
+	return w.U16(uint16(len(b))).Bytes(b)
+}
+
+// Sized32 appends the length of b in 32 bits, then b.
+func (w *Writer) Sized32(b []byte) *Writer { return w.U32(uint32(len(b))).Bytes(b) }
+
+// Len is the number of bytes written.
+func (w *Writer) Len() int { return len(w.data) }
+
+// Out returns what was written. The Writer keeps the slice: write no more after Out.
+func (w *Writer) Out() []byte { return w.data }
