@@ -1,0 +1,153 @@
+// Package file writes output files whole or not at all: into a temporary file beside the target, synced, then renamed.
+// It touches the file system and nothing else.
+package file
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+)
+
+// Mode says who may read a file.
+type Mode fs.FileMode
+
+// The modes: Secret for what nobody else may read, Shared for what others may.
+const (
+	Secret Mode = 0o600
+	Shared Mode = 0o644
+)
+
+// Pending is a file that is being written. Until Commit the target is untouched.
+type Pending struct {
+	*os.File
+	path  string
+	force bool
+	done  bool
+}
+
+// Create starts a file that will stand at path. Where path exists already it fails with fail.OutputExists, unless force
+// is set. Callers defer Abort and end with Commit.
+func Create(path string, mode Mode, force bool) (*Pending, error) {
+	if err := vacant(path, force); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, outputError(path, err)
+	}
+	if err := f.Chmod(fs.FileMode(mode)); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, outputError(path, err)
+	}
+	return &Pending{File: f, path: path, force: force}, nil
+}
+
+// Commit syncs the file and gives it its name.
+func (p *Pending) Commit() error {
+	if err := errors.Join(p.Sync(), p.Close()); err != nil {
+		p.Abort()
+		return outputError(p.path, err)
+	}
+	err := vacant(p.path, p.force) // again: it may have appeared while we wrote
+	if err == nil {
+		err = os.Rename(p.Name(), p.path)
+	}
+	if err != nil {
+		p.Abort()
+		return outputError(p.path, err)
+	}
+	p.done = true
+	return syncDir(filepath.Dir(p.path))
+}
+
+// Abort removes what was written, unless Commit succeeded.
+func (p *Pending) Abort() {
+	if p.done {
+		return
+	}
+	p.done = true
+	p.Close()
+	os.Remove(p.Name())
+}
+
+// Write writes data to path as Create and Commit do.
+func Write(path string, data []byte, mode Mode, force bool) error {
+	p, err := Create(path, mode, force)
+	if err != nil {
+		return err
+	}
+	defer p.Abort()
+	if _, err := p.Write(data); err != nil {
+		return outputError(path, err)
+	}
+	return p.Commit()
+}
+
+// Read reads a whole file of at most limit bytes; "-" is stdin.
+func Read(path string, stdin io.Reader, limit int64) ([]byte, error) {
+	r, err := Open(path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fail.E(fail.Failed, "%s: %w", path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fail.E(fail.BadInput, "%s is longer than the %d bytes that are read at most", path, limit)
+	}
+	return data, nil
+}
+
+// Open opens a file for reading; "-" is stdin.
+func Open(path string, stdin io.Reader) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, inputError(path, err)
+	}
+	return f, nil
+}
+
+func vacant(path string, force bool) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil || force && info.Mode().IsRegular():
+		return nil
+	case !info.Mode().IsRegular():
+		return fail.E(fail.OutputExists, "%s exists and is not a regular file", path).Hint("name another output file")
+	}
+	return fail.E(fail.OutputExists, "%s exists already", path).Hint("--force replaces it")
+}
+
+// cause takes the path out of an error of package os, because our message names it.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func outputError(path string, err error) error {
+	if _, ok := errors.AsType[fail.Classified](err); ok {
+		return err
+	}
+	e := fail.E(fail.OutputFailed, "%s cannot be written: %w", path, cause(err))
+	if errors.Is(err, fs.ErrNotExist) {
+		e.Hint("make the folder %s first", filepath.Dir(path))
+	}
+	return e
+}
+
+func inputError(path string, err error) error {
+	kind := fail.KindOf(err)
+	return fail.E(kind, "%s cannot be read: %w", path, cause(err))
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package file
+
+// syncDir does nothing: NTFS journals renames.
+func syncDir(string) error { return nil }

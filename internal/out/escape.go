@@ -1,0 +1,68 @@
+package out
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// Escape makes foreign text safe to print in a line: unsafe runes become \x, \u or \U escapes, bytes that are not UTF-8
+// become \x escapes, and a backslash is doubled so that the escapes cannot be faked.
+func Escape(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) || r == '\\' || r == '\ufffd' }) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == '\ufffd' && !strings.HasPrefix(s[i:], "\ufffd"): // a byte that is no UTF-8
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\\':
+			b.WriteString(`\\`)
+		case !unsafe(r):
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	return b.String()
+}
+
+// escapeQuoted replaces unsafe runes by \u escapes. In JSON, and in YAML with quoted strings, they stand in string
+// literals only; the line feeds between the lines stay.
+func escapeQuoted(text []byte) []byte {
+	risky := func(r rune) bool { return r != '\n' && unsafe(r) }
+	if !bytes.ContainsFunc(text, risky) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case !risky(r):
+			b.WriteRune(r)
+		case r > 0xffff: // a \u escape holds 16 bits; these are tag characters, which carry no meaning alone
+			b.WriteString(`\ufffd`)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
+}
+
+// unsafe reports whether r could change how the text around it is shown: C0 and C1 controls, bidirectional overrides,
+// zero-width characters, tag characters and the byte-order mark.
+func unsafe(r rune) bool {
+	switch {
+	case r < 0x20, r >= 0x7f && r <= 0x9f, r == 0x061c, r == 0xfeff:
+		return true
+	case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f:
+		return true
+	}
+	return r >= 0xe0000 && r <= 0xe0fff
+}

@@ -1,0 +1,198 @@
+// Package out is the one place where results become text. A verb returns a Doc; Write renders it as a table for people,
+// or as JSON or YAML for programs. Text from foreign bytes (event logs, volume labels, TPM strings) is escaped here, for
+// every format, so that nothing a guest or a disk contains can move a cursor or forge a line.
+package out
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Doc is a result. Its JSON encoding must be one object with snake_case keys, no key named "schema" or "tpm", and lists
+// that are empty rather than null.
+type Doc interface {
+	Schema() string // name and major version, such as "vtpmctl.pcr/v1"
+	Table(*Table)   // the same facts for a person
+}
+
+// Lines is a Doc that can also be printed as JSON lines: one value a line.
+type Lines interface {
+	Doc
+	Lines() iter.Seq[any]
+}
+
+// Foreign is a Doc that also knows formats of other tools, such as FormatTPM2. Render must Escape what it prints.
+type Foreign interface {
+	Doc
+	Render(w io.Writer, f Format) error
+}
+
+// Format names a rendering. It is a pflag.Value.
+type Format string
+
+// The formats. Every verb has the first three; the others are offered where they make sense.
+const (
+	FormatTable   Format = "table"
+	FormatJSON    Format = "json"
+	FormatYAML    Format = "yaml"
+	FormatJSONL   Format = "jsonl"   // one JSON object a line
+	FormatTPM2    Format = "tpm2"    // the YAML shape of the tpm2-tools command of the same purpose
+	FormatPCRRead Format = "pcrread" // the YAML shape of tpm2_pcrread
+)
+
+// Common are the formats of every verb.
+func Common() []Format { return []Format{FormatTable, FormatJSON, FormatYAML} }
+
+func (f *Format) String() string { return string(*f) }
+
+// Type names the value in help texts.
+func (f *Format) Type() string { return "format" }
+
+// Set accepts any known format; whether a verb offers it is the command layer's question.
+func (f *Format) Set(s string) error {
+	if !slices.Contains(append(Common(), FormatJSONL, FormatTPM2, FormatPCRRead), Format(s)) {
+		return fmt.Errorf("unknown format %q", s)
+	}
+	*f = Format(s)
+	return nil
+}
+
+// Page is what Write renders: a result and where it came from.
+type Page struct {
+	Doc    Doc
+	Origin any    // printed as "tpm" after the schema; nil where no TPM was asked
+	Note   string // one line below a table, such as a warning about the origin
+}
+
+// Write renders p to w, in one piece except for JSON lines.
+func Write(w io.Writer, f Format, style Style, p Page) error {
+	text, err := render(f, style, p)
+	if err != nil {
+		return err
+	}
+	if f == FormatJSONL {
+		return writeLines(w, p.Doc.(Lines))
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+func render(f Format, style Style, p Page) ([]byte, error) {
+	var b bytes.Buffer
+	switch f {
+	case FormatTable:
+		t := newTable(style)
+		p.Doc.Table(t)
+		if p.Note != "" {
+			t.Text("%s", p.Note)
+		}
+		return t.render(), nil
+	case FormatJSON:
+		return asJSON(p)
+	case FormatYAML:
+		return asYAML(p)
+	case FormatJSONL:
+		if _, ok := p.Doc.(Lines); ok {
+			return nil, nil
+		}
+	default:
+		if d, ok := p.Doc.(Foreign); ok {
+			err := d.Render(&b, f)
+			return b.Bytes(), err
+		}
+	}
+	return nil, fmt.Errorf("%s cannot be printed as %s", p.Doc.Schema(), f)
+}
+
+// writeLines streams, because a log may have tens of thousands of events.
+func writeLines(w io.Writer, d Lines) error {
+	for v := range d.Lines() {
+		line, err := compact(v)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asJSON puts the schema and the origin before the fields of the Doc.
+func asJSON(p Page) ([]byte, error) {
+	head, err := compact(struct {
+		Schema string `json:"schema"`
+		TPM    any    `json:"tpm,omitempty"`
+	}{p.Doc.Schema(), p.Origin})
+	if err != nil {
+		return nil, err
+	}
+	body, err := compact(p.Doc)
+	if err != nil {
+		return nil, err
+	}
+	joined := head
+	switch {
+	case len(body) < 2 || body[0] != '{':
+		return nil, fmt.Errorf("%s does not encode as a JSON object", p.Doc.Schema())
+	case len(body) > 2:
+		joined = slices.Concat(head[:len(head)-1], []byte(","), body[1:])
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, joined, "", "  "); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// compact encodes v on one line, without HTML escaping, and with every rune that could disturb a terminal escaped.
+func compact(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return escapeQuoted(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// asYAML re-encodes the JSON, so that both say the same. Strings keep their quotes: a bare yes or 0x10 would be read as
+// something else by YAML 1.1 readers.
+func asYAML(p Page) ([]byte, error) {
+	text, err := asJSON(p)
+	if err != nil {
+		return nil, err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	blockStyle(&doc)
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(&doc); err != nil {
+		return nil, err
+	}
+	return escapeQuoted(b.Bytes()), nil
+}
+
+// blockStyle undoes the flow style of maps and lists and the quotes of keys, which are all ours.
+func blockStyle(n *yaml.Node) {
+	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
+		n.Style = 0
+	}
+	for i, c := range n.Content {
+		blockStyle(c)
+		if n.Kind == yaml.MappingNode && i%2 == 0 {
+			c.Style = 0
+		}
+	}
+}
