@@ -1,0 +1,188 @@
+package eventlog
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Replay is what a log says the PCRs hold, bank by bank.
+type Replay struct {
+	Banks []BankReplay `json:"banks"`
+	Notes []Note       `json:"notes"`
+}
+
+// BankReplay is the replay of one bank. PCRs lists those the log says something about, in order.
+type BankReplay struct {
+	Alg  Alg         `json:"bank"`
+	PCRs []PCRReplay `json:"pcrs"`
+}
+
+// PCRReplay is the replay of one PCR in one bank.
+type PCRReplay struct {
+	Index       int    `json:"pcr"`
+	Value       Hex    `json:"digest"`
+	Start       Hex    `json:"start"`
+	StartReason string `json:"start_reason"` // why it started there
+	Events      int    `json:"events"`       // that extended it in this bank
+	Missing     int    `json:"missing"`      // events that extend this PCR and carry no digest for this bank
+}
+
+// Bank returns the replay of one bank, nil where the log has none of it.
+func (r *Replay) Bank(alg Alg) *BankReplay {
+	for i := range r.Banks {
+		if r.Banks[i].Alg == alg {
+			return &r.Banks[i]
+		}
+	}
+	return nil
+}
+
+// PCR returns the replay of one PCR, nil where the log says nothing about it.
+func (b *BankReplay) PCR(index int) *PCRReplay {
+	for i := range b.PCRs {
+		if b.PCRs[i].Index == index {
+			return &b.PCRs[i]
+		}
+	}
+	return nil
+}
+
+// ResetValue is what a PCR holds after a TPM reset when nothing was extended: all ones for PCR 17 to 22, which only a
+// dynamic launch sets to zero, and zeroes for the others (PFP, "PCR Attributes").
+func ResetValue(bank Alg, pcr int) Hex {
+	value := make(Hex, bank.Size())
+	if pcr >= firstDynamic && pcr <= lastDynamic {
+		for i := range value {
+			value[i] = 0xff
+		}
+	}
+	return value
+}
+
+// starts is where the PCRs of a log begin.
+type starts struct {
+	pcr0   byte   // last byte of PCR 0
+	why0   string // why
+	launch int    // number of the first event of a dynamic launch, -1 without one
+}
+
+// of returns the start of one PCR.
+func (s *starts) of(bank Alg, pcr int) (value Hex, why string) {
+	switch {
+	case pcr == 0 && s.why0 != "":
+		value = make(Hex, bank.Size())
+		value[len(value)-1] = s.pcr0
+		return value, s.why0
+	case pcr >= firstDynamic && pcr <= lastDynamic && s.launch >= 0:
+		return make(Hex, bank.Size()), fmt.Sprintf("dynamic launch at event %d sets PCR 17 to 22 to zero", s.launch)
+	}
+	return ResetValue(bank, pcr), "reset value"
+}
+
+const (
+	localitySignature = "StartupLocality\x00"
+	hcrtmLocality     = 4 // _TPM_Hash_Start runs at locality 4, and Startup keeps that in PCR 0
+)
+
+// startupLocality returns the locality an EV_NO_ACTION event declares (PFP, "EFI_STARTUP_LOCALITY_EVENT").
+func startupLocality(e *Event) (byte, bool) {
+	if e.Type != EVNoAction || e.PCR != 0 || len(e.Data) < 17 || !bytes.HasPrefix(e.Data, []byte(localitySignature)) {
+		return 0, false
+	}
+	return e.Data[16], true
+}
+
+// findStarts reasons where the PCRs began. Only what comes before the first extend of PCR 0 can have set its start; a
+// locality event after that is a mistake or a lie, and is noted, not believed.
+func (l *Log) findStarts(notes *[]Note) starts {
+	s := starts{launch: -1}
+	extended0 := false
+	note := func(e *Event, code, text string) {
+		*notes = append(*notes, Note{Code: code, Offset: e.Offset, Event: e.Number, Text: text})
+	}
+	seen := 0
+	for i := range l.Events {
+		e := &l.Events[i]
+		if e.Content != ContentPCClient {
+			continue
+		}
+		if locality, ok := startupLocality(e); ok {
+			seen++
+			switch {
+			case extended0:
+				if seen <= 2 {
+					note(e, "late_locality", "StartupLocality after PCR 0 was extended: ignored")
+				}
+			case seen > 1:
+				if seen == 2 {
+					note(e, "second_locality", "more than one StartupLocality: the first one counts")
+				}
+			default:
+				s.pcr0, s.why0 = locality, fmt.Sprintf("StartupLocality %d (event %d)", locality, e.Number)
+				if locality != 0 && locality != 3 && locality != 4 {
+					note(e, "odd_locality", fmt.Sprintf("no TPM starts up at locality %d", locality))
+				}
+			}
+		}
+		if !e.Extends() || len(e.Digests) == 0 {
+			continue
+		}
+		if e.PCR == 0 && !extended0 {
+			extended0 = true
+			if e.Type == EVEFIHCRTMEvent {
+				s.pcr0, s.why0 = hcrtmLocality, fmt.Sprintf("H-CRTM before TPM2_Startup (event %d): locality 4", e.Number)
+			}
+		}
+		if s.launch < 0 && e.PCR >= firstDynamic && e.PCR <= lastDynamic && !l.CC {
+			s.launch = e.Number
+		}
+	}
+	return s
+}
+
+// Replay computes every bank this package can hash.
+func (l *Log) Replay() *Replay {
+	r := &Replay{Banks: []BankReplay{}, Notes: []Note{}}
+	s := l.findStarts(&r.Notes)
+	for _, bank := range l.Banks {
+		if !bank.Known() {
+			r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1,
+				Text: fmt.Sprintf("the bank %s cannot be computed here", bank)})
+			continue
+		}
+		r.Banks = append(r.Banks, l.replayBank(bank, &s))
+	}
+	return r
+}
+
+// replayBank folds the events into the PCRs of one bank. All values live in one array: a replay allocates per PCR, not
+// per event.
+func (l *Log) replayBank(bank Alg, s *starts) BankReplay {
+	size := bank.Size()
+	var pcrs [pcrCount]PCRReplay
+	for i := range pcrs {
+		start, why := s.of(bank, i)
+		pcrs[i] = PCRReplay{Index: i, Value: append(Hex{}, start...), Start: start, StartReason: why}
+	}
+	for i := range l.Events {
+		e := &l.Events[i]
+		if !e.Extends() {
+			continue
+		}
+		p := &pcrs[e.PCR]
+		digest := e.Digest(bank)
+		if len(digest) != size {
+			p.Missing++
+			continue
+		}
+		bank.extend(p.Value, digest)
+		p.Events++
+	}
+	out := BankReplay{Alg: bank, PCRs: []PCRReplay{}}
+	for i := range pcrs {
+		if p := &pcrs[i]; p.Events > 0 || p.Missing > 0 || (i == 0 && s.why0 != "") {
+			out.PCRs = append(out.PCRs, *p)
+		}
+	}
+	return out
+}
