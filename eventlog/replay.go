@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"fmt"
+	"sync"
 )
 
 // Replay is what a log says the PCRs hold, bank by bank.
@@ -145,19 +146,30 @@ func (l *Log) Replay() *Replay {
 	r := &Replay{Banks: []BankReplay{}, Notes: []Note{}}
 	s := l.findStarts(&r.Notes)
 	for _, bank := range l.Banks {
-		if !bank.Known() {
-			r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1,
-				Text: fmt.Sprintf("the bank %s cannot be computed here", bank)})
+		if bank.Known() {
+			r.Banks = append(r.Banks, BankReplay{Alg: bank})
 			continue
 		}
-		r.Banks = append(r.Banks, l.replayBank(bank, &s))
+		r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1,
+			Text: fmt.Sprintf("the bank %s cannot be computed here", bank)})
 	}
+	// A replay is hashing and nothing else, so a long log takes a core per bank.
+	var banks sync.WaitGroup
+	for i := range r.Banks {
+		replay := func() { r.Banks[i].PCRs = l.replayBank(r.Banks[i].Alg, &s) }
+		if len(l.Events) < 1000 {
+			replay()
+		} else {
+			banks.Go(replay)
+		}
+	}
+	banks.Wait()
 	return r
 }
 
 // replayBank folds the events into the PCRs of one bank. All values live in one array: a replay allocates per PCR, not
 // per event.
-func (l *Log) replayBank(bank Alg, s *starts) BankReplay {
+func (l *Log) replayBank(bank Alg, s *starts) []PCRReplay {
 	size := bank.Size()
 	var pcrs [pcrCount]PCRReplay
 	for i := range pcrs {
@@ -178,10 +190,10 @@ func (l *Log) replayBank(bank Alg, s *starts) BankReplay {
 		bank.extend(p.Value, digest)
 		p.Events++
 	}
-	out := BankReplay{Alg: bank, PCRs: []PCRReplay{}}
+	out := []PCRReplay{}
 	for i := range pcrs {
 		if p := &pcrs[i]; p.Events > 0 || p.Missing > 0 || (i == 0 && s.why0 != "") {
-			out.PCRs = append(out.PCRs, *p)
+			out = append(out, *p)
 		}
 	}
 	return out

@@ -3,7 +3,9 @@
 package synth
 
 import (
+	"iter"
 	"slices"
+	"strings"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -126,3 +128,6 @@ func (r *Recording) PCRs(bank eventlog.Alg) map[int]eventlog.Hex {
 	}
 	return pcrs
 }
+
+// lines yields the lines of text.
+func lines(text string) iter.Seq[string] { return strings.SplitSeq(text, "\n") }

@@ -1,0 +1,266 @@
+package synth
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// Machine is what a boot is made of. Change one field of Default and the log of that other boot differs exactly where a
+// real one would. Files are stand-ins: their bytes are what is hashed, where a real machine hashes a PE image by its
+// Authenticode rules.
+type Machine struct {
+	Banks      []eventlog.Alg
+	SecureBoot bool
+	Firmware   string   // firmware version
+	DBX        []string // names of revoked images
+
+	Shim, GRUB, Kernel, Initrd []byte // shim and GRUB chain; the UKI boot uses Kernel and Initrd too
+	Stub                       []byte // systemd-stub
+	Cmdline                    string // kernel command line
+	KernelVersion              string // in file names
+	GRUBConfig                 string // commands GRUB runs before it boots, one a line
+	BootManager, WindowsLoader []byte // Windows
+	Windows                    WindowsState
+}
+
+// WindowsState is what the Windows loader measures about its configuration.
+type WindowsState struct {
+	BootCounter   uint64
+	BitLocker     uint32 // unlock flags: 4 TPM, 0x10 PIN, 0x40 recovery
+	Debugging     bool
+	TestSigning   bool
+	SafeMode      bool
+	HVCI          bool
+	WithoutSHA1   bool // the operating system measures into SHA-256 only, though the firmware has both banks
+	TrustPoint    bool // append the quote events that belong to no PCR
+	SystemModules []string
+}
+
+// Default is a virtual machine with Secure Boot on and SHA-1 and SHA-256 banks.
+func Default() Machine {
+	return Machine{
+		Banks: []eventlog.Alg{eventlog.SHA1, eventlog.SHA256}, SecureBoot: true, Firmware: "2026.05-1",
+		DBX:  []string{"revoked boot manager 1", "revoked boot manager 2", "revoked shim 15.4"},
+		Shim: []byte("shim 15.8, signed"), GRUB: []byte("grub 2.12, signed"), Stub: []byte("systemd-stub 257"),
+		Kernel: []byte("linux 6.12.41, signed"), Initrd: []byte("initrd for 6.12.41"), KernelVersion: "6.12.41-cloud-amd64",
+		Cmdline:     "root=UUID=6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8 ro console=ttyS0 quiet",
+		GRUBConfig:  "set default=0\nset timeout=5\ninsmod part_gpt\ninsmod ext2\nsearch --no-floppy --fs-uuid --set=root 6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8",
+		BootManager: []byte("boot manager 10.0.26100, signed"), WindowsLoader: []byte("os loader 10.0.26100, signed"),
+		Windows: WindowsState{BootCounter: 42, BitLocker: 4, HVCI: true, TrustPoint: true,
+			SystemModules: []string{`\Windows\System32\ntoskrnl.exe`, `\Windows\System32\hal.dll`, `\Windows\System32\drivers\tpm.sys`}},
+	}
+}
+
+// rootGUID is the root partition of the Linux boots.
+const rootGUID = "7c4d2a10-5e6f-4b3c-8d9e-1f2a3b4c5d6e"
+
+// pcr0to6 lists the PCRs that firmware separates from what boots later.
+var pcr0to6 = []uint32{0, 1, 2, 3, 4, 5, 6}
+
+// firmware measures what OVMF measures before it loads a boot option.
+func (m *Machine) firmware() *Builder {
+	b := Agile(m.Banks...)
+	b.Data(0, eventlog.EVSCRTMVersion, utf16z(m.Firmware))
+	m.blob(b, "PEIFV", 0x820000, 0xe0000)
+	m.blob(b, "DXEFV", 0x900000, 0xe80000)
+	m.secureBootVariables(b)
+	b.Data(7, eventlog.EVSeparator, make([]byte, 4))
+	b.Event(1, eventlog.EVPlatformConfigFlags, []byte("etc/table-loader of this machine"), []byte("ACPI DATA"))
+	table := wire.NewLE().U64(1).Bytes(guid(smbios3Table)).U64(0x7f77a000).Out()
+	b.Event(1, eventlog.EVEFIHandoffTables, []byte("SMBIOS of this machine"), table)
+	return b
+}
+
+// blob measures a firmware volume: the digest covers flash, the log only names it.
+func (m *Machine) blob(b *Builder, name string, base, size uint64) {
+	data := wire.NewLE().U8(byte(len(name))).Bytes([]byte(name)).U64(base).U64(size).Out()
+	b.Event(0, eventlog.EVEFIFirmwareBlob2, []byte(name+" of firmware "+m.Firmware), data)
+}
+
+// secureBootVariables measures the five variables into PCR 7, empty ones as well (PFP, "Measuring UEFI variables").
+func (m *Machine) secureBootVariables(b *Builder) {
+	config := func(vendor, name string, data []byte) {
+		b.Data(7, eventlog.EVEFIVariableDriverConfig, Variable(vendor, name, data))
+	}
+	if !m.SecureBoot {
+		config(globalVariable, "SecureBoot", []byte{0})
+		for _, name := range []string{"PK", "KEK"} {
+			config(globalVariable, name, nil)
+		}
+		config(imageSecurity, "db", nil)
+		config(imageSecurity, "dbx", nil)
+		return
+	}
+	config(globalVariable, "SecureBoot", []byte{1})
+	config(globalVariable, "PK", signatureList(certX509, Certificate("Synthetic Platform Key")))
+	config(globalVariable, "KEK", signatureList(certX509, Certificate("Synthetic Key Exchange Key")))
+	config(imageSecurity, "db", slices.Concat(
+		signatureList(certX509, Certificate(windowsCA)), signatureList(certX509, Certificate(loaderCA))))
+	config(imageSecurity, "dbx", hashList(m.DBX...))
+}
+
+// The certificates of db.
+const (
+	windowsCA = "Synthetic Windows Production CA 2023"
+	loaderCA  = "Synthetic Third Party UEFI CA 2023"
+	distroCA  = "Synthetic Distribution Secure Boot CA"
+)
+
+// bootOption measures the boot variables, the attempt to boot, and the separators.
+func (m *Machine) bootOption(b *Builder, description, file string) {
+	boot := func(name string, data []byte) {
+		b.Event(1, eventlog.EVEFIVariableBoot, data, Variable(globalVariable, name, data)) // OVMF hashes the value only
+	}
+	boot("BootOrder", []byte{3, 0, 0, 0})
+	boot("Boot0003", loadOption(description, slices.Concat(diskNode(), filePathNode(file), endOfPath)))
+	boot("Boot0000", loadOption("UiApp", slices.Concat(node(4, 7, guid(owner)), node(4, 6, guid(owner)), endOfPath)))
+	b.Data(4, eventlog.EVEFIAction, []byte("Calling EFI Application from Boot Option"))
+	for _, pcr := range pcr0to6 {
+		b.Data(pcr, eventlog.EVSeparator, make([]byte, 4))
+	}
+	b.Data(5, eventlog.EVEFIGPTEvent, gptData(rootGUID))
+}
+
+// load measures the start of an image.
+func (m *Machine) load(b *Builder, image []byte, path []byte) {
+	b.Event(4, eventlog.EVEFIBootServicesApp, image, imageLoad(image, path))
+}
+
+// vouched measures which certificate let the next image run.
+func (m *Machine) vouched(b *Builder, vendor, variable, certificate string) {
+	if m.SecureBoot {
+		b.Data(7, eventlog.EVEFIVariableAuthority, authority(vendor, variable, certificate))
+	}
+}
+
+// exitBootServices is the end of the firmware's part.
+func (m *Machine) exitBootServices(b *Builder) {
+	for _, action := range []string{"Exit Boot Services Invocation", "Exit Boot Services Returned with Success"} {
+		b.Data(5, eventlog.EVEFIAction, []byte(action))
+	}
+}
+
+// ShimGRUB boots Linux the way most distributions do: shim, GRUB, kernel and initrd from a menu.
+func ShimGRUB(m Machine) *Recording {
+	b := m.firmware()
+	m.bootOption(b, "debian", `\EFI\debian\shimx64.efi`)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, m.Shim, diskPath(`\EFI\debian\shimx64.efi`))
+	m.shim(b)
+	m.vouched(b, shimLock, "Shim", distroCA)
+	m.load(b, m.GRUB, slices.Concat(filePathNode(`\EFI\debian\grubx64.efi`), endOfPath))
+	m.grub(b)
+	m.load(b, m.Kernel, endOfPath)
+	m.linuxStub(b)
+	m.exitBootServices(b)
+	return b.Recording()
+}
+
+// shim measures its state (shim, mok.c): lists into PCR 14, what changes verification into PCR 7.
+func (m *Machine) shim(b *Builder) {
+	mok := func(name string, content []byte) {
+		b.Event(14, eventlog.EVIPL, content, append([]byte(name), 0))
+	}
+	mok("MokList", signatureList(certX509, Certificate(distroCA)))
+	mok("MokListX", hashList("revoked grub 2.04"))
+	if !m.SecureBoot {
+		mok("MokSBState", []byte{1})
+		return
+	}
+	b.Data(7, eventlog.EVEFIVariableAuthority, Variable(shimLock, "SbatLevel", []byte("sbat,1,2025051000\nshim,4\ngrub,5\n")))
+	b.Data(7, eventlog.EVEFIVariableAuthority, Variable(shimLock, "MokListTrusted", []byte{1}))
+}
+
+// grub measures every command into PCR 8 and every file it reads into PCR 9.
+func (m *Machine) grub(b *Builder) {
+	command := func(prefix, text string) {
+		b.Event(8, eventlog.EVIPL, []byte(text), []byte(prefix+": "+text+"\x00"))
+	}
+	file := func(path string, content []byte) { b.Event(9, eventlog.EVIPL, content, append([]byte(path), 0)) }
+	file("(hd0,gpt1)/EFI/debian/grub.cfg", []byte("configfile /boot/grub/grub.cfg"))
+	file("/boot/grub/grub.cfg", []byte(m.GRUBConfig))
+	for line := range lines(m.GRUBConfig) {
+		command("grub_cmd", line)
+	}
+	kernel, initrd := "/boot/vmlinuz-"+m.KernelVersion, "/boot/initrd.img-"+m.KernelVersion
+	command("grub_cmd", fmt.Sprintf("linux %s %s", kernel, m.Cmdline))
+	file(kernel, m.Kernel)
+	command("kernel_cmdline", kernel+" "+m.Cmdline)
+	command("grub_cmd", "initrd "+initrd)
+	file(initrd, m.Initrd)
+}
+
+// linuxStub measures what the kernel's EFI stub was given.
+func (m *Machine) linuxStub(b *Builder) {
+	tag := func(id uint32, name string, content []byte) {
+		b.Event(9, eventlog.EVEventTag, content, tagged(id, append([]byte(name), 0)))
+	}
+	tag(0x8f3b22ed, "LOADED_IMAGE::LoadOptions", utf16z("BOOT_IMAGE=/boot/vmlinuz-"+m.KernelVersion+" "+m.Cmdline))
+	tag(0x8f3b22ec, "Linux initrd", m.Initrd)
+}
+
+// tagged is PCClientTaggedEvent.
+func tagged(id uint32, data []byte) []byte { return wire.NewLE().U32(id).Sized32(data).Out() }
+
+// UKI boots a unified kernel image straight from firmware: systemd-stub measures its sections into PCR 11.
+func UKI(m Machine) *Recording {
+	b := m.firmware()
+	file := `\EFI\Linux\linux-` + m.KernelVersion + `.efi`
+	m.bootOption(b, "Linux", file)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, slices.Concat(m.Stub, m.Kernel, []byte(m.Cmdline), m.Initrd), diskPath(file))
+	for _, s := range []struct {
+		name    string
+		content []byte
+	}{
+		{".linux", m.Kernel}, {".osrel", []byte("ID=debian\nVERSION_ID=13\n")}, {".cmdline", []byte(m.Cmdline)},
+		{".initrd", m.Initrd}, {".uname", []byte(m.KernelVersion)},
+	} {
+		b.Event(11, eventlog.EVIPL, append([]byte(s.name), 0), utf16z(s.name))
+		b.Event(11, eventlog.EVIPL, s.content, utf16z(s.name))
+	}
+	m.load(b, m.Kernel, endOfPath)
+	m.linuxStub(b)
+	m.exitBootServices(b)
+	return b.Recording()
+}
+
+// Direct boots a kernel through its EFI stub, as QEMU's -kernel does.
+func Direct(m Machine) *Recording {
+	b := m.firmware()
+	m.bootOption(b, "Linux", `\vmlinuz.efi`)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, m.Kernel, diskPath(`\vmlinuz.efi`))
+	m.linuxStub(b)
+	m.exitBootServices(b)
+	return b.Recording()
+}
+
+// SeaBIOS boots from a master boot record, without UEFI; its separators are all ones.
+func SeaBIOS(m Machine) *Recording {
+	b := Agile(m.Banks...)
+	b.Data(1, eventlog.EVEventTag, tagged(1, []byte("SMBIOS of this machine")))
+	b.Data(2, eventlog.EVEventTag, tagged(7, []byte("Start Option ROM Scan")))
+	b.Data(4, eventlog.EVAction, []byte("Calling INT 19h"))
+	for pcr := range uint32(8) {
+		b.Data(pcr, eventlog.EVSeparator, []byte{0xff, 0xff, 0xff, 0xff})
+	}
+	b.Data(4, eventlog.EVAction, []byte("Booting BCV device 80h (HDD)"))
+	b.Event(4, eventlog.EVIPL, m.GRUB, []byte("MBR"))
+	b.Event(5, eventlog.EVIPLPartitionData, []byte("partition table"), []byte("MBR PARTITION_TABLE"))
+	return b.Recording()
+}
+
+// TPM12 boots Linux on a TPM 1.2: the same chain in a SHA-1 log without a header, as old kernels hand it over.
+func TPM12(m Machine) *Recording {
+	b := SHA1()
+	b.Data(0, eventlog.EVSCRTMVersion, utf16z(m.Firmware))
+	for pcr := range uint32(8) {
+		b.Data(pcr, eventlog.EVSeparator, make([]byte, 4))
+	}
+	m.load(b, m.Kernel, diskPath(`\vmlinuz.efi`))
+	return b.Recording()
+}

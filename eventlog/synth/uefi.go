@@ -1,0 +1,158 @@
+package synth
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/hex"
+	"math/big"
+	"strings"
+	"time"
+	"unicode/utf16"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// GUIDs of the UEFI specification and of shim, in text form.
+const (
+	globalVariable = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	imageSecurity  = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+	shimLock       = "605dab50-e046-4300-abb6-3dd810dd8b23"
+	certX509       = "a5c059a1-94e4-4aa7-87b5-ab155c2bf072"
+	certSHA256     = "c1c41626-504c-4092-aca9-41f936934328"
+	espType        = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+	linuxType      = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+	smbios3Table   = "f2fd1544-9794-4a2c-992e-e5bbcf20e394"
+	owner          = "5d0c0b6e-2f0a-4c3e-9b8a-76d8e0a1c2f4" // ours
+	espGUID        = "1b7f3c52-94d6-4f0e-8a55-0c9d2e6f7a81" // the boot disk's EFI system partition
+	diskGUID       = "e4a0c6f8-31b2-4d9c-b7f0-5a6b7c8d9e0f"
+)
+
+// guid encodes a GUID the way EFI stores it: the first three fields little-endian.
+func guid(text string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil || len(b) != 16 {
+		panic("synth: bad GUID " + text)
+	}
+	return []byte{b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]}
+}
+
+// utf16le encodes text without a terminator.
+func utf16le(text string) []byte {
+	var out []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		out = binary.LittleEndian.AppendUint16(out, unit)
+	}
+	return out
+}
+
+// utf16z encodes text with a terminator.
+func utf16z(text string) []byte { return append(utf16le(text), 0, 0) }
+
+// Variable is UEFI_VARIABLE_DATA.
+func Variable(vendor, name string, data []byte) []byte {
+	w := wire.NewLE().Bytes(guid(vendor)).U64(uint64(len(utf16.Encode([]rune(name))))).U64(uint64(len(data)))
+	return w.Bytes(utf16le(name)).Bytes(data).Out()
+}
+
+// signatureList is one EFI_SIGNATURE_LIST; all entries have the same size.
+func signatureList(kind string, entries ...[]byte) []byte {
+	size := 16 + len(entries[0])
+	w := wire.NewLE().Bytes(guid(kind)).U32(uint32(28 + size*len(entries))).U32(0).U32(uint32(size))
+	for _, e := range entries {
+		w.Bytes(guid(owner)).Bytes(e)
+	}
+	return w.Out()
+}
+
+// hashList is a signature list of SHA-256 hashes of names.
+func hashList(names ...string) []byte {
+	entries := make([][]byte, 0, len(names))
+	for _, n := range names {
+		sum := sha256.Sum256([]byte(n))
+		entries = append(entries, sum[:])
+	}
+	return signatureList(certSHA256, entries...)
+}
+
+// Certificate is a self-signed certificate of the given common name, the same on every call.
+func Certificate(name string) []byte {
+	seed := sha256.Sum256([]byte("vtpmctl synth " + name))
+	key := ed25519.NewKeyFromSeed(seed[:])
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(int64(seed[0])<<8 | int64(seed[1]) | 1),
+		Subject:      pkix.Name{CommonName: name, Organization: []string{"vtpmctl synthetic log"}},
+		NotBefore:    time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     time.Date(2049, 1, 1, 0, 0, 0, 0, time.UTC),
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		panic("synth: certificate: " + err.Error())
+	}
+	return der
+}
+
+// authority is the data of an EV_EFI_VARIABLE_AUTHORITY event: the one signature that let an image run.
+func authority(vendor, variable, certificate string) []byte {
+	return Variable(vendor, variable, append(guid(owner), Certificate(certificate)...))
+}
+
+// node is one node of a device path.
+func node(kind, subkind byte, data []byte) []byte {
+	return wire.NewLE().U8(kind).U8(subkind).U16(uint16(4 + len(data))).Bytes(data).Out()
+}
+
+var endOfPath = node(0x7f, 0xff, nil)
+
+func acpiNode(hid, uid uint32) []byte { return node(2, 1, wire.NewLE().U32(hid).U32(uid).Out()) }
+
+func pciNode(device, function byte) []byte { return node(1, 1, []byte{function, device}) }
+
+// diskNode is the hard-drive node of the EFI system partition.
+func diskNode() []byte {
+	w := wire.NewLE().U32(1).U64(2048).U64(1048576).Bytes(guid(espGUID)).U8(2).U8(2)
+	return node(4, 1, w.Out())
+}
+
+// diskPath leads to a file of the EFI system partition on a virtio disk.
+func diskPath(file string) []byte {
+	var p []byte
+	for _, n := range [][]byte{acpiNode(0x0a0341d0, 0), pciNode(2, 0), diskNode(), filePathNode(file), endOfPath} {
+		p = append(p, n...)
+	}
+	return p
+}
+
+func filePathNode(file string) []byte { return node(4, 4, utf16z(file)) }
+
+// imageLoad is UEFI_IMAGE_LOAD_EVENT.
+func imageLoad(image, path []byte) []byte {
+	w := wire.NewLE().U64(0x7e000000).U64(uint64(len(image))).U64(0).U64(uint64(len(path)))
+	return w.Bytes(path).Out()
+}
+
+// loadOption is EFI_LOAD_OPTION, the content of a Boot#### variable.
+func loadOption(description string, path []byte) []byte {
+	w := wire.NewLE().U32(1).U16(uint16(len(path))).Bytes(utf16z(description)).Bytes(path)
+	return w.Out()
+}
+
+// gptData is UEFI_GPT_DATA: the header and the entries in use.
+func gptData(root string) []byte {
+	type part struct{ kind, id, name string }
+	parts := []part{{espType, espGUID, "EFI System"}, {linuxType, root, "root"}}
+	w := wire.NewLE().Bytes([]byte("EFI PART")).U32(0x10000).U32(92).U32(0x12345678).U32(0)
+	w.U64(1).U64(41943039).U64(34).U64(41943006).Bytes(guid(diskGUID)).U64(2).U32(128).U32(128).U32(0x9abcdef0)
+	w.U64(uint64(len(parts)))
+	first := uint64(2048)
+	for _, p := range parts {
+		name := make([]byte, 72)
+		copy(name, utf16le(p.name))
+		w.Bytes(guid(p.kind)).Bytes(guid(p.id)).U64(first).U64(first + 1048575).U64(0).Bytes(name)
+		first += 1048576
+	}
+	return w.Out()
+}
