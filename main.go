@@ -1,6 +1,10 @@
 // Command vtpmctl measures, seals, proves and predicts the state of virtual machines that have a virtual TPM.
 package main
 
-import "os"
+import (
+	"os"
 
-func main() { os.Exit(0) }
+	"github.com/vtpmctl/vtpmctl/cmd"
+)
+
+func main() { os.Exit(cmd.Main()) }

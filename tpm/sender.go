@@ -4,7 +4,10 @@
 // Domain packages take a Sender; only the command layer opens a Conn.
 package tpm
 
-import "io"
+import (
+	"io"
+	"strings"
+)
 
 // Sender exchanges one marshalled TPM 2.0 command for its response (TPM 2.0 Library part 1, section 18). A TPM response
 // code is not an error: err is set only when no response came back. The method set is go-tpm's transport.TPM, so either
@@ -38,3 +41,26 @@ const (
 	UsesDA                       // may use an auth value that counts toward lockout
 	Clears                       // Clear, hierarchy auth and seed changes, lockout reset, PCR_Allocate
 )
+
+// String names the effects in words a help text can use.
+func (e Effects) String() string {
+	var words []string
+	for _, w := range []struct {
+		effect Effects
+		word   string
+	}{
+		{Extends, "changes PCRs"},
+		{Persists, "keeps or removes persistent objects"},
+		{WritesNV, "writes NV memory"},
+		{UsesDA, "may count toward lockout"},
+		{Clears, "changes hierarchies or lockout"},
+	} {
+		if e&w.effect != 0 {
+			words = append(words, w.word)
+		}
+	}
+	if len(words) == 0 {
+		return "changes nothing"
+	}
+	return strings.Join(words, ", ")
+}

@@ -86,12 +86,19 @@ func (k Kind) Exit() int {
 type Error struct {
 	Kind  Kind
 	Err   error    // what happened, in the user's words; lower case, no full stop
+	Cause error    // what lies below and is told on a line of its own, such as the TPM's words; may be nil
 	Hints []string // what to do next, each a command or a short instruction that was tried
 }
 
 // E makes an Error; format and args are those of fmt.Errorf, %w included.
 func E(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
+// Because sets the cause and returns e.
+func (e *Error) Because(cause error) *Error {
+	e.Cause = cause
+	return e
 }
 
 // Hint adds one hint and returns e.
@@ -102,7 +109,13 @@ func (e *Error) Hint(format string, args ...any) *Error {
 
 func (e *Error) Error() string { return e.Err.Error() }
 
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap gives what happened and what lies below.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.Cause}
+}
 
 // FailKind makes *Error a Classified error.
 func (e *Error) FailKind() Kind { return e.Kind }
@@ -144,16 +157,19 @@ func KindOf(err error) Kind {
 	return Failed
 }
 
-// HintsOf returns the hints of every classified error in err's chain, outermost first.
+// HintsOf returns the hints of every classified error in err's tree, outermost first.
 func HintsOf(err error) []string {
 	var hints []string
-	for err != nil {
-		c, ok := errors.AsType[Classified](err)
-		if !ok {
-			break
+	if c, ok := err.(Classified); ok { //nolint:errorlint // the walk below visits the tree itself
+		hints = c.FailHints()
+	}
+	switch e := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		hints = append(hints, HintsOf(e.Unwrap())...)
+	case interface{ Unwrap() []error }:
+		for _, below := range e.Unwrap() {
+			hints = append(hints, HintsOf(below)...)
 		}
-		hints = append(hints, c.FailHints()...)
-		err = errors.Unwrap(c)
 	}
 	return hints
 }

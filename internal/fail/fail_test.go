@@ -57,9 +57,13 @@ func TestKindOfFindsTheOutermostClass(t *testing.T) {
 	}
 }
 
-func TestHintsOfCollectsFromTheWholeChain(t *testing.T) {
-	err := fmt.Errorf("a: %w", fail.E(fail.WrongTPM, "b: %w", fail.E(fail.Lockout, "c").Hint("second")).Hint("first %d", 1))
-	if got, want := fail.HintsOf(err), []string{"first 1", "second"}; !slices.Equal(got, want) {
+func TestHintsOfCollectsFromTheWholeTree(t *testing.T) {
+	err := fmt.Errorf("a: %w", fail.E(fail.WrongTPM, "b: %w", fail.E(fail.Lockout, "c").Hint("second")).Hint("first %d", 1).
+		Because(fail.E(fail.Failed, "d").Hint("third")))
+	if got, want := fail.HintsOf(err), []string{"first 1", "second", "third"}; !slices.Equal(got, want) {
 		t.Errorf("HintsOf = %q, want %q", got, want)
+	}
+	if err.Error() != "a: b: c" {
+		t.Errorf("text = %q: a cause is told on a line of its own", err)
 	}
 }

@@ -62,7 +62,8 @@ func (p *Pending) Commit() error {
 		return outputError(p.path, err)
 	}
 	p.done = true
-	return syncDir(filepath.Dir(p.path))
+	syncDir(filepath.Dir(p.path))
+	return nil
 }
 
 // Abort removes what was written, unless Commit succeeded.

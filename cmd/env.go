@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/vtpmctl/vtpmctl/internal/host"
+	"github.com/vtpmctl/vtpmctl/internal/term"
+	"github.com/vtpmctl/vtpmctl/tpm"
+)
+
+// Env is the outside world as verbs see it. This file is the only one that touches the process: its streams,
+// environment, clock and randomness. Tests make their own Env.
+type Env struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Term     term.Facts
+	Getenv   func(string) string
+	Now      func() time.Time
+	Rand     io.Reader
+	Host     host.Host
+	// OpenTPM opens the TPM that a target names (tpm.Open).
+	OpenTPM func(ctx context.Context, target string, o tpm.Options) (tpm.Conn, error)
+	// AskSecret asks on the terminal, without echo (term.ReadSecret).
+	AskSecret func(ctx context.Context, prompt string) ([]byte, error)
+}
+
+// System is the real world.
+func System() *Env {
+	root := "/"
+	if runtime.GOOS == "windows" {
+		root = os.Getenv("SystemDrive") + `\`
+	}
+	return &Env{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Term:      term.Detect(os.Stdin, os.Stdout, os.Stderr, os.Getenv),
+		Getenv:    os.Getenv,
+		Now:       time.Now,
+		Rand:      rand.Reader,
+		Host:      host.Local(root),
+		OpenTPM:   tpm.Open,
+		AskSecret: term.ReadSecret,
+	}
+}

@@ -1,0 +1,65 @@
+package cmd
+
+import (
+	"path/filepath"
+	"strconv"
+)
+
+// envVar is an environment variable that vtpmctl reads. No other is read anywhere.
+type envVar struct {
+	name, meaning string
+}
+
+const (
+	envTPM        = "VTPMCTL_TPM"
+	envRequireTPM = "VTPMCTL_REQUIRE_TPM"
+	envTCTI       = "TPM2TOOLS_TCTI"
+	envState      = "VTPMCTL_STATE"
+)
+
+// envVars is the registry that `vtpmctl help environment` prints.
+func envVars() []envVar {
+	return []envVar{
+		{envTPM, "the TPM to use, as --tpm; the flag wins"},
+		{envTCTI, "the TPM to use, as tpm2-tools name it; read when " + envTPM + " is not set"},
+		{envRequireTPM, "1 forbids the built-in software TPM, as --require-tpm"},
+		{envState, "folder of the state of the built-in software TPM"},
+		{"XDG_STATE_HOME, HOME", "where that folder is for a user who is not root: vtpmctl/engine below it, or .local/state/vtpmctl/engine"},
+		{"ProgramData", "where that folder is on Windows: vtpmctl\\engine below it"},
+		{"NO_COLOR", "not empty: no colour"},
+		{"CLICOLOR_FORCE", "not empty and not 0: colour even off a terminal"},
+		{"TERM", "dumb: no colour"},
+	}
+}
+
+func (a *app) defaultTarget() string {
+	for _, name := range []string{envTPM, envTCTI} {
+		if v := a.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return "auto"
+}
+
+// flagVar reads a variable that is on or off.
+func (a *app) flagVar(name string) bool {
+	on, err := strconv.ParseBool(a.Getenv(name))
+	return on || err != nil && a.Getenv(name) != ""
+}
+
+// engineDir is where the built-in software TPM keeps its state unless a target says otherwise. It works without HOME.
+func (a *app) engineDir() string {
+	for _, dir := range []struct{ env, below string }{
+		{envState, ""},
+		{"ProgramData", "vtpmctl/engine"},
+		{"XDG_STATE_HOME", "vtpmctl/engine"},
+	} {
+		if v := a.Getenv(dir.env); v != "" {
+			return filepath.Join(v, filepath.FromSlash(dir.below))
+		}
+	}
+	if home := a.Getenv("HOME"); home != "" && home != "/root" && home != "/" {
+		return filepath.Join(home, ".local", "state", "vtpmctl", "engine")
+	}
+	return filepath.FromSlash("/var/lib/vtpmctl/engine")
+}

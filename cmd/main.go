@@ -1,0 +1,185 @@
+// Package cmd is the command line: flags, wording and exit status, and nothing else. Each noun has a file; each verb is
+// a value of type verb, and verb.go runs them all in the same way. What a verb does to a TPM or a file is in the domain
+// packages.
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/out"
+	"github.com/vtpmctl/vtpmctl/tpm"
+)
+
+// Main runs the program in the real world and returns its exit status. The first interrupt cancels the command, which
+// then cleans up after itself in the TPM; the second ends the process at once.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return Run(ctx, System(), os.Args[1:])
+}
+
+// Run runs one command in env and returns its exit status.
+func Run(ctx context.Context, env *Env, args []string) (status int) {
+	a := &app{Env: env}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	defer func() {
+		if p := recover(); p != nil {
+			err := fail.E(fail.Internal, "vtpmctl has a bug: %v", p).
+				Hint("please report it with the command and this: %s", version())
+			if a.verbosity > 0 {
+				fmt.Fprintf(env.Err, "%s", debug.Stack())
+			}
+			status = a.report("", err)
+		}
+	}()
+	c, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	return a.report(strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), root.Name()), " "), a.interrupted(ctx, err))
+}
+
+// interrupted makes the end of ctx the failure, whatever form it took below.
+func (a *app) interrupted(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[fail.Classified](err); ok && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fail.E(fail.Interrupted, "interrupted")
+	case errors.Is(err, context.DeadlineExceeded):
+		return fail.E(fail.Timeout, "no answer within %s", a.timeout).Hint("--timeout 5m waits longer")
+	}
+	return err
+}
+
+// report prints err and returns its exit status: three lines at most for a person, the most useful last; one JSON object
+// for a program.
+func (a *app) report(op string, err error) int {
+	kind := fail.KindOf(err)
+	message := err.Error()
+	if op != "" && kind != fail.Usage {
+		message = op + ": " + message
+	}
+	words := ""
+	if e, ok := errors.AsType[*tpm.CommandError](err); ok && !strings.Contains(message, e.Error()) {
+		words = e.Error()
+	}
+	hints := fail.HintsOf(err)
+	if a.format == out.FormatJSON || a.format == out.FormatYAML || a.format == out.FormatJSONL {
+		a.reportJSON(op, kind, err.Error(), words, hints)
+		return kind.Exit()
+	}
+	fmt.Fprintf(a.Err, "vtpmctl: error: %s\n", out.Escape(message))
+	if words != "" {
+		fmt.Fprintf(a.Err, "vtpmctl: tpm: %s\n", out.Escape(words))
+	}
+	for _, h := range hints {
+		fmt.Fprintf(a.Err, "vtpmctl: hint: %s\n", out.Escape(h))
+	}
+	return kind.Exit()
+}
+
+func (a *app) reportJSON(op string, kind fail.Kind, message, words string, hints []string) {
+	type body struct {
+		Kind    fail.Kind `json:"kind"`
+		Op      string    `json:"op"`
+		Message string    `json:"message"`
+		Exit    int       `json:"exit_code"`
+		Hints   []string  `json:"hints"`
+		TPM     string    `json:"tpm,omitempty"`
+	}
+	if hints == nil {
+		hints = []string{}
+	}
+	enc := json.NewEncoder(a.Err)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(map[string]body{"error": {kind, op, message, kind.Exit(), hints, words}})
+}
+
+// root builds the command tree.
+func (a *app) root() *cobra.Command {
+	cobra.MousetrapHelpText = "" // or every start on Windows lists all processes
+	root := &cobra.Command{
+		Use:           "vtpmctl",
+		Short:         "measure, seal, prove and predict the state of a virtual machine with its virtual TPM",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noVerb,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddGroup(
+		&cobra.Group{ID: groupMain, Title: "Measure, bind and prove:"},
+		&cobra.Group{ID: groupTPM, Title: "The TPM itself:"},
+		&cobra.Group{ID: groupSelf, Title: "About vtpmctl:"},
+	)
+	root.SetHelpCommandGroupID(groupSelf)
+	root.SetCompletionCommandGroupID(groupSelf)
+	a.globalFlags(root)
+	a.setHelp(root)
+	for group, commands := range a.commands() {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(helpTopics()...)
+	return root
+}
+
+const (
+	groupMain = "main"
+	groupTPM  = "tpm"
+	groupSelf = "self"
+)
+
+// commands is the command tree below the root; a noun with several verbs is made by noun.
+func (a *app) commands() map[string][]*cobra.Command {
+	return map[string][]*cobra.Command{
+		groupMain: {},
+		groupTPM:  {},
+		groupSelf: {a.versionCommand()},
+	}
+}
+
+// noun groups verbs under a word of its own.
+func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Args: noVerb,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(verbs...)
+	return c
+}
+
+// noVerb refuses a word that is no verb of c, and suggests the nearest.
+func noVerb(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fail.E(fail.Usage, "%s has no verb %q", c.CommandPath(), args[0])
+	if c.SuggestionsMinimumDistance <= 0 {
+		c.SuggestionsMinimumDistance = 2
+	}
+	for _, s := range c.SuggestionsFor(args[0]) {
+		err.Hint("did you mean %s %s?", c.CommandPath(), s)
+	}
+	return err.Hint("%s --help lists the verbs", c.CommandPath())
+}

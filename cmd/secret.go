@@ -1,0 +1,53 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/file"
+)
+
+// secret gets a PIN or passphrase: from a file ("-" is stdin; one line end at its end is not part of it), or by asking
+// on the terminal.
+func (a *app) secret(ctx context.Context, file, prompt string) ([]byte, error) {
+	if file != "" {
+		return a.secretFromFile(file)
+	}
+	if a.noInput {
+		return nil, fail.E(fail.Usage, "a secret is needed and --no-input forbids asking").Hint("give it in a file")
+	}
+	s, err := a.AskSecret(ctx, prompt)
+	if err != nil && ctx.Err() == nil {
+		return nil, fail.E(fail.Usage, "a secret is needed and cannot be asked for: %w", err).Hint("give it in a file")
+	}
+	return s, err
+}
+
+// stdin is where data is expected only when the user said so; a terminal there is a mistake.
+func (a *app) stdin() (io.Reader, error) {
+	if a.Term.In {
+		return nil, fail.E(fail.Usage, "stdin is a terminal, and data is expected on it").Hint("redirect a file into it, or name the file")
+	}
+	return a.In, nil
+}
+
+// maxSecretFile bounds the file of a PIN or passphrase, in bytes.
+const maxSecretFile = 4096
+
+// secretFromFile reads a PIN or passphrase. Editors and echo end a file with a line end; it is not part of the secret.
+func (a *app) secretFromFile(path string) ([]byte, error) {
+	in := a.In
+	if path == "-" {
+		var err error
+		if in, err = a.stdin(); err != nil {
+			return nil, err
+		}
+	}
+	data, err := file.Read(path, in, maxSecretFile)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")), nil
+}

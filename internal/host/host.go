@@ -1,0 +1,29 @@
+// Package host is the machine vtpmctl runs on, as far as it is not the TPM: sysfs, securityfs, DMI, EFI variables. It is
+// read through fs.FS, so that any machine can be a fixture of a test.
+package host
+
+import (
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// Host is one machine.
+type Host struct {
+	OS   string // as runtime.GOOS
+	Root fs.FS  // the root of its file system: "sys/class/dmi/id/sys_vendor"
+}
+
+// Local is this machine; root is the root of its file system, such as "/" or `C:\`.
+func Local(root string) Host { return Host{OS: runtime.GOOS, Root: os.DirFS(root)} }
+
+// Text reads a small text file, such as an attribute of sysfs, without the white space around it. What cannot be read
+// is "".
+func (h Host) Text(path string) string {
+	data, err := fs.ReadFile(h.Root, path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
