@@ -25,7 +25,7 @@ func envVars() []envVar {
 		{envRequireTPM, "1 forbids the built-in software TPM, as --require-tpm"},
 		{envState, "folder of the state of the built-in software TPM"},
 		{"XDG_STATE_HOME, HOME", "where that folder is for a user who is not root: vtpmctl/engine below it, or .local/state/vtpmctl/engine"},
-		{"ProgramData", "where that folder is on Windows: vtpmctl\\engine below it"},
+		{"LOCALAPPDATA", "where that folder is on Windows: vtpmctl\\engine below it"},
 		{"NO_COLOR", "not empty: no colour"},
 		{"CLICOLOR_FORCE", "not empty and not 0: colour even off a terminal"},
 		{"TERM", "dumb: no colour"},
@@ -51,7 +51,7 @@ func (a *app) flagVar(name string) bool {
 func (a *app) engineDir() string {
 	for _, dir := range []struct{ env, below string }{
 		{envState, ""},
-		{"ProgramData", "vtpmctl/engine"},
+		{"LOCALAPPDATA", "vtpmctl/engine"}, // private to the account, which ProgramData is not
 		{"XDG_STATE_HOME", "vtpmctl/engine"},
 	} {
 		if v := a.Getenv(dir.env); v != "" {
