@@ -123,10 +123,10 @@ func eccTemplate(curve tpm2.TPMECCCurve) tpm2.TPMTPublic {
 	return p
 }
 
-// stream is a TPM behind a byte stream: commands in, responses out, each with its length in the header.
-type stream struct{ net.Conn }
+// pipe is a TPM behind a byte stream: commands in, responses out, each with its length in the header.
+type pipe struct{ net.Conn }
 
-func (s stream) Send(command []byte) ([]byte, error) {
+func (s pipe) Send(command []byte) ([]byte, error) {
 	if _, err := s.Write(command); err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (s stream) Send(command []byte) ([]byte, error) {
 }
 
 // startSwtpm returns a started TPM and its endorsement, owner and platform seeds.
-func startSwtpm(t *testing.T) (stream, [3][]byte) {
+func startSwtpm(t *testing.T) (pipe, [3][]byte) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "tpm")
 	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--flags", "not-need-init,startup-clear",
@@ -158,7 +158,7 @@ func startSwtpm(t *testing.T) (stream, [3][]byte) {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			t.Cleanup(func() { conn.Close() })
-			return stream{conn}, readSeeds(t, filepath.Join(dir, "tpm2-00.permall"))
+			return pipe{conn}, readSeeds(t, filepath.Join(dir, "tpm2-00.permall"))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
