@@ -46,21 +46,22 @@ func list(t *testing.T, env []string, args ...string) []pkg {
 // mayImport says which packages of ours a package may import: the direction is main → cmd → domain → tpm → engine. A
 // package covers those below it, unless they have a rule of their own.
 var mayImport = map[string][]string{
-	"":               {"cmd"},
-	"cmd":            {"pcr", "seal", "quote", "eventlog", "bitlocker", "tpm", "engine", "internal"},
-	"pcr":            {"tpm", "eventlog", "internal"},
-	"seal":           {"tpm", "pcr", "internal"},
-	"quote":          {"tpm", "pcr", "eventlog", "internal"},
-	"bitlocker":      {"tpm", "pcr", "eventlog", "internal"},
-	"eventlog":       {"eventlog", "internal/wire", "internal/fail"},
-	"tpm":            {"engine", "tpm", "internal/wire", "internal/fail"},
-	"engine":         {"engine", "internal/wire"},
-	"internal":       {"internal/fail"},
-	"internal/wire":  {},
-	"internal/fail":  {},
-	"internal/out":   {},
-	"bench":          {"cmd", "eventlog", "engine", "tpm"},
-	"internal/guest": {"cmd", "tpm", "quote", "eventlog", "pcr", "internal"},
+	"":                 {"cmd"},
+	"cmd":              {"pcr", "seal", "quote", "eventlog", "bitlocker", "tpm", "engine", "internal"},
+	"pcr":              {"tpm", "eventlog", "internal"},
+	"seal":             {"tpm", "pcr", "internal"},
+	"quote":            {"tpm", "pcr", "eventlog", "internal"},
+	"bitlocker":        {"tpm", "pcr", "eventlog", "internal"},
+	"eventlog":         {"eventlog", "internal/wire", "internal/fail"},
+	"tpm":              {"engine", "tpm", "internal/wire", "internal/fail"},
+	"engine":           {"engine", "internal/wire"},
+	"internal":         {"internal/fail"},
+	"internal/wire":    {},
+	"internal/fail":    {},
+	"internal/out":     {},
+	"bench":            {"cmd", "eventlog", "engine", "tpm"},
+	"internal/interop": {},
+	"internal/guest":   {"cmd", "tpm", "quote", "eventlog", "pcr", "internal"},
 }
 
 // covers reports whether the rule name covers the package path, both relative to the module.
@@ -106,7 +107,7 @@ var onlyIn = map[string][]string{
 	"github.com/google/go-tpm":         {"cmd", "pcr", "seal", "quote", "bitlocker", "tpm"},
 	"github.com/google/go-attestation": {"quote"},
 	"github.com/google/go-tpm/legacy":  {},
-	"os/exec":                          {},
+	"os/exec":                          {"internal/interop", "internal/guest", "bench"}, // tests and tools, never linked
 	"text/template":                    {},
 	"net/http":                         {},
 	"log":                              {},
@@ -114,7 +115,7 @@ var onlyIn = map[string][]string{
 }
 
 // never must not be in the build at all, whoever asks for it.
-var never = []string{"charm.land", "github.com/charmbracelet/fang", "github.com/google/go-tpm-tools", "google.golang.org/protobuf"}
+var never = []string{module + "/internal/interop", "testing", "charm.land", "github.com/charmbracelet/fang", "github.com/google/go-tpm-tools", "google.golang.org/protobuf"}
 
 func TestForeignPackagesStayWhereTheyBelong(t *testing.T) {
 	for _, system := range []string{"linux", "windows"} {
