@@ -115,7 +115,7 @@ var onlyIn = map[string][]string{
 }
 
 // never must not be in the build at all, whoever asks for it.
-var never = []string{module + "/internal/interop", "testing", "charm.land", "github.com/charmbracelet/fang", "github.com/google/go-tpm-tools", "google.golang.org/protobuf"}
+var never = []string{module + "/internal/interop", module + "/bitlocker/synth", "testing", "charm.land", "github.com/charmbracelet/fang", "github.com/google/go-tpm-tools", "google.golang.org/protobuf"}
 
 func TestForeignPackagesStayWhereTheyBelong(t *testing.T) {
 	for _, system := range []string{"linux", "windows"} {

@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -76,14 +75,19 @@ const VolumeID = "76543210-ba98-4edc-8f01-020304050607"
 
 // maker makes keys and wraps them, and remembers all of it.
 type maker struct {
-	rand    *rand.ChaCha8
+	seed    [40]byte // and a counter
 	nonces  uint32
 	secrets [][]byte
 }
 
 func (m *maker) bytes(n int) []byte {
-	b := make([]byte, n)
-	m.rand.Read(b)
+	var b []byte
+	for len(b) < n {
+		binary.LittleEndian.PutUint64(m.seed[32:], binary.LittleEndian.Uint64(m.seed[32:])+1)
+		sum := sha256.Sum256(m.seed[:])
+		b = append(b, sum[:]...)
+	}
+	b = b[:n]
 	m.secrets = append(m.secrets, b)
 	return b
 }
@@ -105,9 +109,8 @@ func (v Volume) ImageAndSecrets() (img []byte, secrets [][]byte) {
 	if v.State == 0 {
 		v.State, v.Next = 4, 4
 	}
-	var seed [32]byte
-	binary.LittleEndian.PutUint64(seed[:], v.Seed)
-	m := &maker{rand: rand.NewChaCha8(seed)}
+	m := &maker{}
+	binary.LittleEndian.PutUint64(m.seed[:], v.Seed)
 	vmk, fvek := m.bytes(32), m.bytes(fvekSize(v.Method))
 
 	img = make([]byte, Size)
