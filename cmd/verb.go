@@ -108,6 +108,7 @@ func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHa
 		page.Note = fmt.Sprintf("(answered by vtpmctl's own software TPM, %s)", conn.Origin().Target)
 	}
 	page.Doc, err = f(conn)
+	err = tpm.Annotate(conn, err)
 	if page.Doc == nil && conn.Origin().Emulated && a.Term.Err {
 		a.warn("%s", strings.Trim(page.Note, "()"))
 	}

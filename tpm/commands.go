@@ -22,6 +22,9 @@ type commandShape struct {
 // commandNitroAttest is AWS NitroTPM's vendor command for an attestation document. It reads.
 const commandNitroAttest tpm2.TPMCC = 0x20000001
 
+// Commands of later revisions that go-tpm has no names for.
+const commandNVDefineSpace2 tpm2.TPMCC = 0x19d
+
 // commandShapes holds the commands of part 3 up to revision 1.84. A command that is not here counts as able to do
 // anything: see effectsOf.
 var commandShapes = map[tpm2.TPMCC]commandShape{
@@ -149,6 +152,8 @@ var commandShapes = map[tpm2.TPMCC]commandShape{
 	0x19D:      {"NV_DefineSpace2", 1, false, WritesNV},
 	0x19E:      {"NV_ReadPublic2", 1, false, 0},
 	0x19F:      {"SetCapability", 1, false, Clears},
+	0x1A0:      {"ReadOnlyControl", 1, false, Clears},
+	0x1A1:      {"PolicyTransportSPDM", 1, false, 0},
 	0x20000000: {"Vendor_TCG_Test", 0, false, 0},
 
 	commandNitroAttest: {"NitroTPM_Attest", 0, false, 0},
@@ -238,4 +243,18 @@ func (c command) responseHandle(rsp []byte) (tpm2.TPMHandle, bool) {
 	r := wire.BE(rsp[headerSize:])
 	h := tpm2.TPMHandle(r.U32())
 	return h, r.Err() == nil
+}
+
+// definedIndex reads the index from the parameters of NV_DefineSpace: after the auth value, which may be encrypted but
+// keeps its size, comes a TPM2B_NV_PUBLIC that starts with it (part 3, section 31.3). The index stands in the clear:
+// only the first parameter is ever encrypted. NV_DefineSpace2 has a TPMT_NV_PUBLIC_2, with a handle type before it.
+func (c command) definedIndex() (tpm2.TPMHandle, bool) {
+	r := wire.BE(c.params)
+	r.Sized16()
+	r.U16()
+	if c.code == commandNVDefineSpace2 {
+		r.U8()
+	}
+	h := tpm2.TPMHandle(r.U32())
+	return h, r.Err() == nil && handleType(h) == tpm2.TPMHTNVIndex
 }

@@ -16,25 +16,25 @@ const manufacturerEngine = 0x56545043
 
 // conn is an open TPM: a link, what was made through it, and the layers on top.
 type conn struct {
-	ctx     context.Context
-	link    link
-	origin  Origin
-	track   tracker
+	ctx    context.Context
+	link   link
+	origin Origin
+	top    Sender // the layers, down to exchange
+	track  tracker
+	refusals
 	pending []byte // the command whose answer has not come yet; nil for none
 	broken  error  // why the link is of no more use; nil while it is
-	top     Sender
 }
 
 func newConn(ctx context.Context, l link, t Target, o Options) *conn {
-	c := &conn{ctx: ctx, link: l, origin: Origin{Target: t.String(), Emulated: t.Scheme == Engine}}
-	c.top = senderFunc(func(cmd []byte) ([]byte, error) { return c.exchange(c.ctx, cmd) })
+	c := &conn{ctx: ctx, link: l, refusals: refusals{}, origin: Origin{Target: t.String(), Emulated: t.Scheme == Engine}}
+	layers := []Layer{Guard(o.Allow, o.Named...), c.refusals.layer, Retry(ctx, DefaultRetry)}
+	if o.Trace != nil {
+		layers = append(layers, Trace(o.Trace))
+	}
+	c.top = Stack(senderFunc(func(cmd []byte) ([]byte, error) { return c.exchange(c.ctx, cmd) }), layers...)
 	return c
 }
-
-// senderFunc makes a function a Sender.
-type senderFunc func(command []byte) ([]byte, error)
-
-func (f senderFunc) Send(command []byte) ([]byte, error) { return f(command) }
 
 func (c *conn) Send(command []byte) ([]byte, error) { return c.top.Send(command) }
 
@@ -90,7 +90,7 @@ func (c *conn) identify() error {
 		Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTManufacturer), PropertyCount: 1,
 	}.Execute(c)
 	if err != nil {
-		return err
+		return Annotate(c, err)
 	}
 	props, err := rsp.CapabilityData.Data.TPMProperties()
 	if err != nil {
