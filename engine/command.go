@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// command is one row of the command table: all that dispatch, authorization, parameter encryption and
+// TPM2_GetCapability know about a command. Its handles, their roles and the kinds of its parameters are read from the
+// Go types of the function that runs it, so that none of them can disagree.
+type command struct {
+	cc         uint32
+	flags      flags
+	handles    []handleSpec
+	returns    bool // the response has a handle
+	decryptIn  bool // the first parameter may be encrypted
+	encryptOut bool // the first response parameter may be encrypted
+	run        func(t *TPM, handles []handle, params []byte) (*response, error)
+}
+
+// flags are the bits of a TPMA_CC that types cannot tell, and what only dispatch needs to know.
+type flags uint16
+
+const (
+	flagNV        flags = 1 << iota // may write to NV
+	flagExtensive                   // flushes other objects
+	flagFlushed                     // flushes the object of its first handle
+	flagPure                        // changes nothing when it is run without sessions
+	flagPP                          // may be made to need physical presence
+	flagAlwaysPP                    // needs physical presence unless told otherwise
+	flagNoSession                   // takes no session at all
+	flagNVWrite                     // needs the right to write the NV index that authorizes it
+	flagNoAudit                     // does not end the exclusiveness of an audit session
+)
+
+// response is what a command answers: an optional handle and the encoded parameters.
+type response struct {
+	handle handle
+	params []byte
+}
+
+// none stands for no parameters, in or out.
+type none struct{}
+
+// on makes a row of the table from a command code and the method that runs the command. The fields of I are the
+// command's handles, tagged with kind and authorization role, then its parameters in order; the fields of O are the
+// response's handle, if it has one, and parameters.
+func on[I, O any](cc uint32, run func(*TPM, *I) (*O, error), set ...flags) *command {
+	cmd := &command{cc: cc}
+	for _, f := range set {
+		cmd.flags |= f
+	}
+	in, out := reflect.TypeFor[I](), reflect.TypeFor[O]()
+	for i := range in.NumField() {
+		if tag, ok := in.Field(i).Tag.Lookup("tpm"); ok {
+			cmd.handles = append(cmd.handles, parseHandleSpec(tag))
+		}
+	}
+	n := len(cmd.handles)
+	cmd.decryptIn = in.NumField() > n && isTPM2B(in.Field(n).Type)
+	first := 0
+	if out.NumField() > 0 && out.Field(0).Type == reflect.TypeFor[handle]() {
+		cmd.returns, first = true, 1
+	}
+	cmd.encryptOut = out.NumField() > first && isTPM2B(out.Field(first).Type)
+	cmd.run = func(t *TPM, handles []handle, params []byte) (*response, error) {
+		var input I
+		if err := decodeInput(reflect.ValueOf(&input).Elem(), handles, params); err != nil {
+			return nil, err
+		}
+		output, err := run(t, &input)
+		if err != nil {
+			return nil, err
+		}
+		if output == nil {
+			output = new(O)
+		}
+		return encodeOutput(reflect.ValueOf(output).Elem(), cmd.returns), nil
+	}
+	return cmd
+}
+
+// isTPM2B tells whether a parameter is a sized buffer, the only thing that parameter encryption covers.
+func isTPM2B(t reflect.Type) bool {
+	_, boxed := reflect.New(t).Interface().(interface{ boxed() })
+	return boxed || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
+}
+
+// decodeInput fills the fields of a command's input. Errors carry the number of the parameter.
+func decodeInput(in reflect.Value, handles []handle, params []byte) error {
+	for i, h := range handles {
+		in.Field(i).Set(reflect.ValueOf(h))
+	}
+	c := &coder{r: wire.BE(params)}
+	for i := len(handles); i < in.NumField(); i++ {
+		codeField(c, in.Field(i))
+		if err := c.err(); err != nil {
+			return err.(rc).param(i + 1 - len(handles))
+		}
+	}
+	if c.r.Len() != 0 {
+		return rcSize
+	}
+	return nil
+}
+
+func encodeOutput(out reflect.Value, returnsHandle bool) *response {
+	res := &response{}
+	first := 0
+	if returnsHandle {
+		res.handle, first = handle(out.Field(0).Uint()), 1
+	}
+	c := &coder{w: wire.NewBE()}
+	for i := first; i < out.NumField(); i++ {
+		codeField(c, out.Field(i))
+	}
+	res.params = c.w.Out()
+	return res
+}
+
+// codeField codes one parameter: an integer, or a structure that codes itself.
+func codeField(c *coder, v reflect.Value) {
+	switch p := v.Addr().Interface().(type) {
+	case codable:
+		p.code(c)
+	case *uint8:
+		c.u8(p)
+	case *uint16:
+		c.u16(p)
+	case *uint32:
+		c.u32(p)
+	case *uint64:
+		c.u64(p)
+	case *handle:
+		c.u32((*uint32)(p))
+	default:
+		panic(fmt.Sprintf("engine: parameter type %s cannot be coded", v.Type()))
+	}
+}
+
+// role is the authorization that the use of a handle needs (part 1, 19.2).
+type role uint8
+
+const (
+	roleNone role = iota
+	roleUser
+	roleAdmin
+	roleDup
+)
+
+// handleSpec says what may stand in a place of the handle area.
+type handleSpec struct {
+	accepts func(handle) bool
+	role    role
+}
+
+// parseHandleSpec reads a tag such as "object,user": a kind, "?" if TPM_RH_NULL is allowed too, and a role.
+func parseHandleSpec(tag string) handleSpec {
+	name, roleName, _ := strings.Cut(tag, ",")
+	name, optional := strings.CutSuffix(name, "?")
+	accepts, ok := handleKinds[name]
+	r := slices.Index([]string{"", "user", "admin", "dup"}, roleName)
+	if !ok || r < 0 {
+		panic("engine: bad handle tag " + tag)
+	}
+	if optional {
+		inner := accepts
+		accepts = func(h handle) bool { return h == rhNull || inner(h) }
+	}
+	return handleSpec{accepts, role(r)}
+}
+
+// oneHandle makes a kind of handle from the permanent handles that belong to it.
+func oneHandle(allowed ...handle) func(handle) bool {
+	return func(h handle) bool { return slices.Contains(allowed, h) }
+}
+
+// handleKinds are the interface types of part 2, clause 9, by the name that tags use.
+var handleKinds = map[string]func(handle) bool{
+	"object":      handle.isObject,
+	"parent":      func(h handle) bool { return h.isObject() || h.isHierarchy() },
+	"entity":      isEntity,
+	"pcr":         func(h handle) bool { return h < maxPCRs },
+	"context":     func(h handle) bool { return h.isSession() || h.kind() == htTransient },
+	"session":     handle.isSession,
+	"hmac":        func(h handle) bool { return h.kind() == htHMACSession },
+	"policy":      func(h handle) bool { return h.kind() == htPolicySession },
+	"nvindex":     func(h handle) bool { return h.kind() == htNV },
+	"nvauth":      func(h handle) bool { return h == rhPlatform || h == rhOwner || h.kind() == htNV },
+	"hierarchy":   oneHandle(rhOwner, rhPlatform, rhEndorsement),
+	"hierarchies": oneHandle(rhOwner, rhPlatform, rhEndorsement, rhLockout),
+	"platform":    oneHandle(rhPlatform),
+	"owner":       oneHandle(rhOwner),
+	"endorsement": oneHandle(rhEndorsement),
+	"lockout":     oneHandle(rhLockout),
+	"provision":   oneHandle(rhOwner, rhPlatform),
+	"clear":       oneHandle(rhLockout, rhPlatform),
+}
+
+// isEntity is TPMI_DH_ENTITY: anything that has an authorization value.
+func isEntity(h handle) bool {
+	switch h {
+	case rhOwner, rhEndorsement, rhPlatform, rhLockout:
+		return true
+	}
+	return h.isObject() || h.kind() == htNV || h < maxPCRs
+}
+
+// attributes is the TPMA_CC of the command.
+func (cmd *command) attributes() uint32 {
+	a := cmd.cc | uint32(len(cmd.handles))<<25
+	for f, bit := range map[flags]uint32{flagNV: 1 << 22, flagExtensive: 1 << 23, flagFlushed: 1 << 24} {
+		if cmd.flags&f != 0 {
+			a |= bit
+		}
+	}
+	if cmd.returns {
+		a |= 1 << 28
+	}
+	return a
+}
+
+// authHandles is how many of the command's handles need an authorization; those come first.
+func (cmd *command) authHandles() int {
+	n := 0
+	for _, h := range cmd.handles {
+		if h.role != roleNone {
+			n++
+		}
+	}
+	return n
+}
+
+// findCommand looks a command code up; nil when it is not implemented.
+func findCommand(cc uint32) *command {
+	i, ok := slices.BinarySearchFunc(commands, cc, func(c *command, cc uint32) int { return int(c.cc) - int(cc) })
+	if !ok {
+		return nil
+	}
+	return commands[i]
+}

@@ -1,0 +1,83 @@
+package engine
+
+import "time"
+
+// heal gives back one try for each recovery time that passed without a failure, and unblocks the lockout authority.
+func (t *TPM) heal() {
+	da := &t.nv.DA
+	if da.Failed > 0 && da.Recovery > 0 {
+		step := uint64(da.Recovery) * uint64(time.Second/time.Millisecond)
+		n := min((t.Time-t.HealedAt)/step, uint64(da.Failed))
+		da.Failed -= uint32(n)
+		t.HealedAt += n * step
+	}
+	if da.LockoutBlocked && da.LockoutRecovery > 0 && t.Time-t.BlockedAt >= uint64(da.LockoutRecovery)*1000 {
+		da.LockoutBlocked = false
+	}
+}
+
+// inLockout tells whether protected entities refuse every authorization.
+func (t *TPM) inLockout() bool {
+	return t.nv.DA.Failed >= t.nv.DA.MaxTries || t.nv.DA.MaxTries == 0
+}
+
+// daExempt tells whether failures to authorize h do not count.
+func (t *TPM) daExempt(h handle) bool {
+	switch h.kind() {
+	case htPermanent:
+		return h != rhLockout
+	case htTransient, htPersistent:
+		o := t.object(h)
+		return o == nil || o.Seq != nil || o.Public.Attrs.has(attrNoDA)
+	case htNV:
+		x := t.index(h)
+		return x == nil || x.Public.Attrs.has(nvNoDA)
+	}
+	return true
+}
+
+// authFailed registers a wrong auth value and gives the code to answer. The count is in the store before the answer is
+// sent, so that killing the process is no way around it.
+func (t *TPM) authFailed(lockout, exempt bool) rc {
+	switch {
+	case lockout:
+		t.nv.DA.LockoutBlocked, t.BlockedAt = true, t.Time
+	case exempt:
+		return rcBadAuth
+	default:
+		t.nv.DA.Failed++
+		t.HealedAt = t.Time
+	}
+	return rcAuthFail
+}
+
+// refusedByLockout gives TPM_RC_LOCKOUT when an auth value must not even be tried.
+func (t *TPM) refusedByLockout(lockout bool) error {
+	if lockout && t.nv.DA.LockoutBlocked || !lockout && t.inLockout() {
+		return rcLockout
+	}
+	return nil
+}
+
+type daLockResetIn struct {
+	Lockout handle `tpm:"lockout,user"`
+}
+
+// daLockReset is TPM2_DictionaryAttackLockReset.
+func (t *TPM) daLockReset(*daLockResetIn) (*none, error) {
+	t.nv.DA.Failed = 0
+	return nil, nil
+}
+
+type daParametersIn struct {
+	Lockout                                 handle `tpm:"lockout,user"`
+	MaxTries, RecoveryTime, LockoutRecovery uint32
+}
+
+// daParameters is TPM2_DictionaryAttackParameters.
+func (t *TPM) daParameters(in *daParametersIn) (*none, error) {
+	t.heal()
+	t.nv.DA.MaxTries, t.nv.DA.Recovery, t.nv.DA.LockoutRecovery = in.MaxTries, in.RecoveryTime, in.LockoutRecovery
+	t.HealedAt, t.BlockedAt = t.Time, t.Time
+	return nil, nil
+}

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// execution is a command in progress, as the checks of authorization see it.
+type execution struct {
+	*command
+	tag      uint16
+	handles  []handle
+	names    [][]byte
+	sessions []*authorization
+	params   []byte
+	cpHashes map[uint16][]byte
+}
+
+// headerSize is that of every command and response: tag, size, code.
+const headerSize = 10
+
+// execute runs one command. Whatever happens, the answer is a well-formed response.
+func (t *TPM) execute(cmd []byte) (res []byte) {
+	defer func() {
+		t.cmd = nil
+		if p := recover(); p != nil {
+			t.failed = fmt.Errorf("engine: %v", p)
+			res = refusal(rcFailure)
+		}
+	}()
+	res, err := t.dispatch(cmd)
+	if err == nil {
+		return res
+	}
+	code, ok := errors.AsType[rc](err)
+	if !ok {
+		t.failed = err
+		code = rcFailure
+	}
+	return refusal(code)
+}
+
+// refusal is the response of a command that did not succeed. One with a bad tag might be of TPM 1.2, whose header looks
+// different; the code tells it what it met.
+func refusal(code rc) []byte {
+	tag := stNoSessions
+	if code == rcBadTag {
+		tag = stRspCommand
+	}
+	return wire.NewBE().U16(tag).U32(headerSize).U32(uint32(code)).Out()
+}
+
+// dispatch checks a command in the order of part 1, 18.2 and runs it.
+func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
+	x, r, err := t.header(cmd)
+	if err != nil {
+		return nil, err
+	}
+	t.cmd = x
+	if err := t.readHandles(x, r); err != nil {
+		return nil, err
+	}
+	if x.tag == stSessions {
+		if err := t.readSessions(x, r); err != nil {
+			return nil, err
+		}
+	} else if x.authHandles() > 0 {
+		return nil, rcAuthMissing
+	}
+	x.params = r.Rest()
+	before := t.nv.Orderly
+	if err := t.authorize(x); err != nil {
+		return nil, err
+	}
+	out, err := x.run(t, x.handles, x.params)
+	if err != nil {
+		return nil, err
+	}
+	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
+		t.nv.Orderly = orderlyNone // the saved state is out of date
+	}
+	return t.respond(x, out)
+}
+
+// header reads the fixed start of a command and finds its row in the table.
+func (t *TPM) header(cmd []byte) (*execution, *wire.Reader, error) {
+	r := wire.BE(cmd)
+	tag := r.U16()
+	if r.Err() != nil {
+		return nil, nil, rcInsufficient
+	}
+	if tag != stNoSessions && tag != stSessions {
+		return nil, nil, rcBadTag
+	}
+	size, cc := r.U32(), r.U32()
+	if r.Err() != nil {
+		return nil, nil, rcInsufficient
+	}
+	if int64(size) != int64(len(cmd)) || len(cmd) > maxCommandSize {
+		return nil, nil, rcCommandSize
+	}
+	if t.failed != nil && cc != ccGetTestResult && cc != ccGetCapability {
+		return nil, nil, rcFailure
+	}
+	c := findCommand(cc)
+	if c == nil {
+		return nil, nil, rcCommandCode
+	}
+	if !t.started && cc != ccStartup {
+		return nil, nil, rcInitialize
+	}
+	return &execution{command: c, tag: tag, cpHashes: map[uint16][]byte{}}, r, nil
+}
+
+// readHandles reads the handle area and checks that each handle may stand in its place, then that it exists.
+func (t *TPM) readHandles(x *execution, r *wire.Reader) error {
+	for i, spec := range x.command.handles {
+		h := handle(r.U32())
+		if r.Err() != nil {
+			return rcInsufficient.handle(i + 1)
+		}
+		if !spec.accepts(h) {
+			return rcValue.handle(i + 1)
+		}
+		x.handles = append(x.handles, h)
+	}
+	for i, h := range x.handles {
+		if err := t.checkPresent(h); err != rcSuccess {
+			if err == rcReferenceH0 {
+				return err + rc(i)
+			}
+			return err.handle(i + 1)
+		}
+		x.names = append(x.names, t.nameOfEntity(h))
+	}
+	return nil
+}
+
+// checkPresent tells why a handle cannot be used now; zero when it can.
+func (t *TPM) checkPresent(h handle) rc {
+	switch h.kind() {
+	case htPermanent:
+		if y := t.hierarchyOf(h); y != nil && !y.Enabled {
+			return rcHierarchy
+		}
+	case htTransient:
+		if t.object(h) == nil {
+			return rcReferenceH0
+		}
+	case htPersistent:
+		o := t.object(h)
+		if o == nil || !t.hierarchyOf(o.Hierarchy).Enabled {
+			return rcHandle
+		}
+	case htHMACSession, htPolicySession:
+		if t.sessions[h] == nil {
+			return rcReferenceH0
+		}
+	case htNV:
+		return t.checkIndexPresent(h)
+	}
+	return rcSuccess
+}
+
+// respond builds a response: header, handle, parameters, sessions.
+func (t *TPM) respond(x *execution, out *response) ([]byte, error) {
+	params := out.params
+	var auths []byte
+	if x.tag == stSessions {
+		var err error
+		if params, auths, err = t.answerSessions(x, out.params); err != nil {
+			return nil, err
+		}
+	} else if err := t.auditCommand(x, out.params); err != nil {
+		return nil, err
+	}
+	w := wire.NewBE().U16(x.tag).U32(0).U32(uint32(rcSuccess))
+	if x.returns {
+		w.U32(uint32(out.handle))
+	}
+	if x.tag == stSessions {
+		w.Sized32(params).Bytes(auths)
+	} else {
+		w.Bytes(params)
+	}
+	res := slices.Clip(w.Out())
+	binary.BigEndian.PutUint32(res[2:], uint32(len(res)))
+	return res, nil
+}

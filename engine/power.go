@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
+)
+
+// initialize is _TPM_Init: power came on. Loaded sessions and transient objects are gone.
+func (t *TPM) initialize() {
+	t.clearFleeting()
+	t.started, t.hcrtm, t.failed, t.cmd = false, false, nil, nil
+	t.measuring = nil
+	t.Time, t.HealedAt, t.BlockedAt = 0, 0, 0
+}
+
+// advance moves Time and Clock on by the time that passed on the host since the last call, never backwards, and lets
+// the dictionary-attack logic heal.
+func (t *TPM) advance() {
+	now := t.now()
+	elapsed := now.Sub(t.stamp)
+	if elapsed < time.Millisecond {
+		if elapsed < 0 {
+			t.stamp = now
+		}
+		return
+	}
+	ms := uint64(elapsed / time.Millisecond)
+	t.stamp = t.stamp.Add(time.Duration(ms) * time.Millisecond)
+	if t.started || t.power == StaysOn {
+		t.Time += ms
+		t.Clock += ms
+		t.heal()
+	}
+}
+
+type startupIn struct{ Type uint16 }
+
+// startup is TPM2_Startup.
+func (t *TPM) startup(in *startupIn) (*none, error) {
+	if t.started {
+		return nil, rcInitialize
+	}
+	if in.Type != suClear && in.Type != suState {
+		return nil, rcValue.param(1)
+	}
+	if in.Type == suState && t.nv.Orderly != suState {
+		return nil, rcValue.param(1)
+	}
+	if t.locality != 0 && t.locality != 3 {
+		return nil, rcLocality
+	}
+	return nil, t.startUp(in.Type)
+}
+
+// startUp begins to run: a TPM Resume when the state was saved and is wanted, a TPM Restart when it was saved and is
+// not, else a TPM Reset (part 1, 12.2.3).
+func (t *TPM) startUp(kind uint16) error {
+	saved := t.nv.Orderly == suState
+	resume, reset := saved && kind == suState, !saved
+	if t.nv.Orderly == orderlyNone {
+		t.nv.ClockUnsafe = true
+	}
+	t.nvStartup(resume, t.nv.Orderly == orderlyNone)
+	switch {
+	case reset:
+		if err := t.resetCounters(); err != nil {
+			return err
+		}
+	case resume:
+		t.ram.RestartCount++
+	default:
+		t.ram.RestartCount++
+		t.ram.ClearCount++
+	}
+	if !resume {
+		t.nv.Owner.Enabled, t.nv.Endorsement.Enabled, t.nv.PlatformNVEnabled = true, true, true
+		t.nv.Platform.authority = authority{PolicyAlg: crypt.AlgNull}
+		t.ram.PCRAuths = [pcrGroups][]byte{}
+	}
+	t.nv.Platform.Enabled = true
+	t.pcrStartup(resume)
+	if !resume {
+		t.ram.Commits = commits{}
+	}
+	t.nv.Orderly = orderlyNone
+	t.started = true
+	var err error
+	t.ram.TimeEpoch, err = t.random(8)
+	return err
+}
+
+// resetCounters is what only a TPM Reset does: contexts, tickets and objects of the null hierarchy become void.
+func (t *TPM) resetCounters() error {
+	t.nv.ResetCount++
+	t.nv.TotalResetCount++
+	t.ram = powered{Null: hierarchy{Enabled: true}, PCRs: t.ram.PCRs}
+	t.ram.SessionCounter = 1
+	return t.reseed(&t.ram.Null)
+}
+
+type shutdownIn struct{ Type uint16 }
+
+// shutdown is TPM2_Shutdown.
+func (t *TPM) shutdown(in *shutdownIn) (*none, error) {
+	if in.Type != suClear && in.Type != suState {
+		return nil, rcValue.param(1)
+	}
+	if in.Type == suState && t.pcrAllocPending() {
+		return nil, rcType.param(1)
+	}
+	t.shutDown(in.Type)
+	return nil, nil
+}
+
+// shutDown prepares for the loss of power. Any later change takes it back: see execute.
+func (t *TPM) shutDown(kind uint16) {
+	t.nv.Orderly = kind
+	t.nv.ClockUnsafe = false
+}
+
+type selfTestIn struct{ Full yesNo }
+
+// selfTest is TPM2_SelfTest. The algorithms are Go's and are tested where they are built.
+func (t *TPM) selfTest(*selfTestIn) (*none, error) { return nil, nil }
+
+type incrementalSelfTestIn struct{ Algs algList }
+
+type incrementalSelfTestOut struct{ ToDo algList }
+
+// incrementalSelfTest is TPM2_IncrementalSelfTest: nothing is left to do.
+func (t *TPM) incrementalSelfTest(*incrementalSelfTestIn) (*incrementalSelfTestOut, error) {
+	return &incrementalSelfTestOut{}, nil
+}
+
+// algList is a TPML_ALG.
+type algList []uint16
+
+func (l *algList) code(c *coder) { list(c, (*[]uint16)(l), maxAlgList, c.u16) }
+
+type getTestResultOut struct {
+	Data   buffer2B
+	Result uint32
+}
+
+// getTestResult is TPM2_GetTestResult: no news, or why the TPM is in failure mode.
+func (t *TPM) getTestResult(*none) (*getTestResultOut, error) {
+	if t.failed != nil {
+		return &getTestResultOut{Result: uint32(rcFailure)}, nil
+	}
+	return &getTestResultOut{}, nil
+}
+
+type getRandomIn struct{ Bytes uint16 }
+
+type getRandomOut struct{ Random digest2B }
+
+// getRandom is TPM2_GetRandom: at most a digest at a time.
+func (t *TPM) getRandom(in *getRandomIn) (*getRandomOut, error) {
+	b, err := t.random(min(int(in.Bytes), maxDigest))
+	return &getRandomOut{b}, err
+}
+
+type stirRandomIn struct{ Data sensitive2B }
+
+// stirRandom is TPM2_StirRandom. The host's randomness needs no help, so that the data is only checked.
+func (t *TPM) stirRandom(*stirRandomIn) (*none, error) { return nil, nil }

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
+)
+
+// Profile sets the limits and the identity a TPM is made with. The zero Profile stands for PC.
+type Profile struct {
+	Name         string
+	Manufacturer string   // four characters, TPM_PT_MANUFACTURER
+	Banks        []uint16 // PCR banks allocated in a new state, by TPM_ALG identifier
+	Transient    int      // slots for transient objects
+	Loaded       int      // slots for loaded sessions
+	Sessions     int      // sessions that may exist, loaded or saved
+	Persistent   int      // persistent objects
+	NVIndices    int      // NV indices
+	NVSpace      int      // bytes of NV data in all
+}
+
+// PC is the profile of a PC Client TPM, and the default.
+func PC() Profile {
+	return Profile{
+		Name: "pc", Manufacturer: "VTPC",
+		Banks:     []uint16{crypt.AlgSHA1, crypt.AlgSHA256, crypt.AlgSHA384, crypt.AlgSHA512},
+		Transient: 3, Loaded: 3, Sessions: 64, Persistent: 64, NVIndices: 256, NVSpace: 1 << 20,
+	}
+}
+
+// TCM is PC with the SM3 bank first, for guests that measure with the Chinese algorithms.
+func TCM() Profile {
+	p := PC()
+	p.Name, p.Banks = "tcm", []uint16{crypt.AlgSM3, crypt.AlgSHA256}
+	return p
+}
+
+// Tiny has the smallest legal limits: for tests of programs that must cope with a full TPM.
+func Tiny() Profile {
+	p := PC()
+	p.Name, p.Banks = "tiny", []uint16{crypt.AlgSHA256}
+	p.Sessions, p.Persistent, p.NVIndices, p.NVSpace = 3, 2, 4, 4096
+	return p
+}
+
+// ProfileByName finds a profile by its Name.
+func ProfileByName(name string) (Profile, bool) {
+	for _, p := range []Profile{PC(), TCM(), Tiny()} {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Profile{}, false
+}

@@ -1,0 +1,329 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// stateVersion is the layout of the state blob. Older layouts are migrated when they are read.
+const stateVersion uint16 = 1
+
+// derivationLevel numbers the way primary keys follow from seeds. A state keeps the level it was made with, so that its
+// keys survive a change of the engine.
+const derivationLevel uint8 = 1
+
+// seedSize is the size of primary seeds and proofs: that of the largest digest.
+const seedSize = maxDigest
+
+// authority is what a hierarchy, or the lockout, is controlled by.
+type authority struct {
+	Auth      []byte
+	Policy    []byte
+	PolicyAlg uint16
+}
+
+func (a *authority) code(c *coder) {
+	c.sized(&a.Auth, maxDigest)
+	c.hashOrNull(&a.PolicyAlg)
+	c.sized(&a.Policy, maxDigest)
+}
+
+// hierarchy is a tree of keys: its seed, and the proof that keys its tickets and contexts.
+type hierarchy struct {
+	authority
+	Seed, Proof []byte
+	Enabled     bool
+}
+
+func (h *hierarchy) code(c *coder) {
+	h.authority.code(c)
+	c.sized(&h.Seed, seedSize)
+	c.sized(&h.Proof, seedSize)
+	c.yesNo(&h.Enabled)
+}
+
+// lockoutState is the dictionary-attack logic (part 1, 19.8). Times are in seconds.
+type lockoutState struct {
+	Failed, MaxTries          uint32
+	Recovery, LockoutRecovery uint32
+	LockoutBlocked            bool
+}
+
+func (l *lockoutState) code(c *coder) {
+	c.u32(&l.Failed)
+	c.u32(&l.MaxTries)
+	c.u32(&l.Recovery)
+	c.u32(&l.LockoutRecovery)
+	c.yesNo(&l.LockoutBlocked)
+}
+
+// clocks are the counts that go on by themselves, in milliseconds. HealedAt and BlockedAt are readings of Time that the
+// dictionary-attack logic counts from.
+type clocks struct{ Time, Clock, HealedAt, BlockedAt uint64 }
+
+func (k *clocks) code(c *coder) {
+	c.u64(&k.Time)
+	c.u64(&k.Clock)
+	c.u64(&k.HealedAt)
+	c.u64(&k.BlockedAt)
+}
+
+// permanent is what survives loss of power.
+type permanent struct {
+	Derivation                   uint8
+	Owner, Endorsement, Platform hierarchy
+	Lockout                      authority
+	PlatformNVEnabled            bool
+	DisableClear                 bool
+	DA                           lockoutState
+	ClockUnsafe                  bool
+	ResetCount                   uint32
+	TotalResetCount              uint64
+	Orderly                      uint16 // what TPM2_Shutdown left, or orderlyNone
+	MaxCounter                   uint64
+	AuditAlg                     uint16
+	AuditCounter                 uint64
+	AuditCommands, PPCommands    []uint32
+	AlgorithmSet                 uint32
+	PCRAlloc                     pcrSelection // takes effect at the next reset
+	PCRGroups                    [pcrGroups]authority
+	Indices                      []nvIndex
+	Persistent                   []*object
+}
+
+// orderlyNone says that the TPM runs, or lost its power without TPM2_Shutdown.
+const orderlyNone uint16 = 0xffff
+
+func (p *permanent) code(c *coder) {
+	c.u8(&p.Derivation)
+	p.Owner.code(c)
+	p.Endorsement.code(c)
+	p.Platform.code(c)
+	p.Lockout.code(c)
+	c.yesNo(&p.PlatformNVEnabled)
+	c.yesNo(&p.DisableClear)
+	p.DA.code(c)
+	c.yesNo(&p.ClockUnsafe)
+	c.u32(&p.ResetCount)
+	c.u64(&p.TotalResetCount)
+	c.u16(&p.Orderly)
+	c.u64(&p.MaxCounter)
+	c.hash(&p.AuditAlg)
+	c.u64(&p.AuditCounter)
+	list(c, &p.AuditCommands, maxCommandsList, c.u32)
+	list(c, &p.PPCommands, maxCommandsList, c.u32)
+	c.u32(&p.AlgorithmSet)
+	p.PCRAlloc.code(c)
+	for i := range p.PCRGroups {
+		p.PCRGroups[i].code(c)
+	}
+	list(c, &p.Indices, maxListed, func(x *nvIndex) { x.code(c) })
+	list(c, &p.Persistent, maxListed, func(o **object) {
+		if *o == nil {
+			*o = new(object)
+		}
+		(*o).code(c)
+	})
+}
+
+// maxListed bounds the lists of a state: more than any profile allows.
+const maxListed = 1 << 16
+
+// powered is what lives as long as the power does, or as TPM2_Shutdown(STATE) carries it over.
+type powered struct {
+	Null           hierarchy
+	TimeEpoch      []byte
+	RestartCount   uint32
+	ClearCount     uint32
+	ObjectContexts uint64
+	SessionCounter uint64
+	SavedSessions  []savedSession
+	PCRCounter     uint32
+	AuditDigest    []byte
+	PCRs           []pcrValues
+	PCRAuths       [pcrGroups][]byte
+	Commits        commits
+}
+
+func (p *powered) code(c *coder) {
+	p.Null.code(c)
+	c.sized(&p.TimeEpoch, maxDigest)
+	c.u32(&p.RestartCount)
+	c.u32(&p.ClearCount)
+	c.u64(&p.ObjectContexts)
+	c.u64(&p.SessionCounter)
+	list(c, &p.SavedSessions, maxListed, func(s *savedSession) { s.code(c) })
+	c.u32(&p.PCRCounter)
+	c.sized(&p.AuditDigest, maxDigest)
+	list(c, &p.PCRs, maxHashAlgs, func(b *pcrValues) { b.code(c) })
+	for i := range p.PCRAuths {
+		c.sized(&p.PCRAuths[i], maxDigest)
+	}
+	p.Commits.code(c)
+}
+
+// fleeting are the loaded sessions and transient objects. They are stored only by Close, and leave the store as soon as
+// they are loaded from it: a session whose nonces were rolled back could be replayed.
+type fleeting struct {
+	Exclusive handle
+	Objects   []slot
+	Sessions  []loadedSession
+}
+
+type slot struct {
+	Index  uint8
+	Object *object
+}
+
+type loadedSession struct {
+	Handle  handle
+	Session *session
+}
+
+func (f *fleeting) code(c *coder) {
+	c.u32((*uint32)(&f.Exclusive))
+	list(c, &f.Objects, maxListed, func(s *slot) {
+		c.u8(&s.Index)
+		if s.Object == nil {
+			s.Object = new(object)
+		}
+		s.Object.code(c)
+	})
+	list(c, &f.Sessions, maxListed, func(s *loadedSession) {
+		c.u32((*uint32)(&s.Handle))
+		if s.Session == nil {
+			s.Session = new(session)
+		}
+		s.Session.code(c)
+	})
+}
+
+func (t *TPM) clearFleeting() {
+	t.objects = make([]*object, t.profile.Transient)
+	t.sessions = map[handle]*session{}
+	t.exclusive = 0
+}
+
+// durable encodes what a crash must not lose. Power that may fail takes the powered part with it, unless a shutdown
+// saved it.
+func (t *TPM) durable() []byte {
+	c := &coder{w: wire.NewBE()}
+	keep := t.power == StaysOn || t.nv.Orderly == suState
+	c.yesNo(&t.started)
+	t.nv.code(c)
+	c.yesNo(&keep)
+	if keep {
+		t.ram.code(c)
+	}
+	return c.w.Out()
+}
+
+// commit writes the state if the last command changed it. The passing of time is no change: where it stood is written
+// with the next one.
+func (t *TPM) commit() error {
+	durable := t.durable()
+	if bytes.Equal(durable, t.saved) && !t.keepFleets {
+		return nil
+	}
+	f := &fleeting{}
+	if t.keepFleets {
+		f = t.fleets()
+	}
+	w := wire.NewBE().U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
+	w.Bytes(marshal(&t.clocks)).Bytes(durable).Bytes(marshal(f))
+	if err := t.store.Save(w.Out()); err != nil {
+		return fmt.Errorf("save the TPM's state: %w", err)
+	}
+	t.saved = durable
+	return nil
+}
+
+func (t *TPM) fleets() *fleeting {
+	f := &fleeting{Exclusive: t.exclusive}
+	for i, o := range t.objects {
+		if o != nil {
+			f.Objects = append(f.Objects, slot{uint8(i), o})
+		}
+	}
+	for _, h := range sortedHandles(t.sessions) {
+		f.Sessions = append(f.Sessions, loadedSession{h, t.sessions[h]})
+	}
+	return f
+}
+
+// decodeState is the inverse of what commit writes. It is total: any input gives a state or an error.
+func (t *TPM) decodeState(blob []byte) error {
+	c := &coder{r: wire.BE(blob)}
+	if v := c.r.U16(); c.err() == nil && v != stateVersion {
+		return fmt.Errorf("state version %d, this engine reads %d: use the version of the program that wrote it", v, stateVersion)
+	}
+	stamp := int64(c.r.U64())
+	t.clocks.code(c)
+	c.yesNo(&t.started)
+	t.nv.code(c)
+	var keep bool
+	c.yesNo(&keep)
+	if keep {
+		t.ram.code(c)
+	}
+	var f fleeting
+	f.code(c)
+	if err := c.err(); err != nil {
+		return fmt.Errorf("the TPM's state is damaged at byte %d of %d: %w", c.r.Offset(), len(blob), err)
+	}
+	if c.r.Len() != 0 {
+		return fmt.Errorf("the TPM's state has %d bytes too many", c.r.Len())
+	}
+	t.stamp = time.UnixMilli(stamp)
+	return t.restoreFleets(&f)
+}
+
+func (t *TPM) restoreFleets(f *fleeting) error {
+	for _, s := range f.Objects {
+		if int(s.Index) >= len(t.objects) {
+			return fmt.Errorf("the TPM's state has an object in slot %d of %d", s.Index, len(t.objects))
+		}
+		t.objects[s.Index] = s.Object
+	}
+	for _, s := range f.Sessions {
+		t.sessions[s.Handle] = s.Session
+	}
+	t.exclusive = f.Exclusive
+	t.saved = nil // so that the first commit takes the fleeting part out of the store
+	return nil
+}
+
+// manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.
+func (t *TPM) manufacture() error {
+	t.nv = permanent{Derivation: derivationLevel, Orderly: orderlyNone, AuditAlg: crypt.AlgSHA256,
+		DA: lockoutState{MaxTries: 3, Recovery: 1000, LockoutRecovery: 1000}}
+	for _, h := range []*hierarchy{&t.nv.Endorsement, &t.nv.Platform, &t.nv.Owner} {
+		if err := t.reseed(h); err != nil {
+			return err
+		}
+	}
+	t.nv.Lockout.PolicyAlg = crypt.AlgNull
+	for i := range t.nv.PCRGroups {
+		t.nv.PCRGroups[i].PolicyAlg = crypt.AlgNull
+	}
+	for _, alg := range t.profile.Banks {
+		t.nv.PCRAlloc = append(t.nv.PCRAlloc, pcrBank{Alg: alg, Mask: 1<<maxPCRs - 1, Size: pcrSelectBytes})
+	}
+	t.nv.AuditCommands = []uint32{ccSetCommandCodeAuditStatus}
+	t.nv.PPCommands = alwaysPPCommands()
+	return nil
+}
+
+// reseed gives a hierarchy a new seed and proof, and takes its auth value and policy away.
+func (t *TPM) reseed(h *hierarchy) (err error) {
+	h.authority = authority{PolicyAlg: crypt.AlgNull}
+	if h.Seed, err = t.random(seedSize); err != nil {
+		return err
+	}
+	h.Proof, err = t.random(seedSize)
+	return err
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Power says what the start of a process means to the TPM.
+type Power uint8
+
+const (
+	// StaysOn models a TPM that keeps its power between processes: PCRs, sessions and loaded objects are part of the
+	// state, time goes on by the clock of the host, and a new state is started up. A reset is an explicit act.
+	StaysOn Power = iota
+	// OffBetween models a TPM whose power is the process: New powers it on, and the client sends TPM2_Startup, as
+	// firmware does. What a power failure loses is not written.
+	OffBetween
+)
+
+// Config is what a TPM is made of. The zero Config is a TPM in memory with the host's randomness and clock.
+type Config struct {
+	Rand    io.Reader        // source of all randomness; nil is crypto/rand
+	Now     func() time.Time // the host's clock; nil is time.Now
+	Store   Store            // where the state lives; nil is a new NewMemoryStore
+	Profile Profile          // limits and identity; zero is PC()
+	Power   Power            // what happens between processes
+}
+
+// TPM is a TPM 2.0. Its methods may be called from several goroutines; commands run one at a time.
+type TPM struct {
+	mu      sync.Mutex
+	rand    io.Reader
+	now     func() time.Time
+	store   Store
+	profile Profile
+	power   Power
+
+	nv  permanent // survives loss of power
+	ram powered   // survives as long as power does, and TPM2_Shutdown(STATE)
+	clocks
+
+	objects   []*object           // transient slots, nil where free
+	sessions  map[handle]*session // loaded sessions
+	measuring *hashEvent          // H-CRTM or DRTM sequence in progress
+
+	started    bool  // TPM2_Startup was done
+	failed     error // why the TPM is in failure mode
+	locality   uint8
+	presence   bool // physical presence is asserted
+	hcrtm      bool // a _TPM_Hash sequence ran before TPM2_Startup
+	exclusive  handle
+	cmd        *execution // the command in progress
+	stamp      time.Time  // when clocks were last advanced
+	saved      []byte     // the durable part as it is in the store
+	keepFleets bool       // include sessions and objects in what is saved: on Close
+}
+
+// ErrClosed is what Send returns after Close.
+var ErrClosed = errors.New("engine: the TPM was closed")
+
+// New loads the TPM in cfg.Store, or manufactures one there. It fails when the state cannot be read or written; a state
+// it cannot read is never overwritten.
+func New(cfg Config) (*TPM, error) {
+	t := &TPM{rand: cfg.Rand, now: cfg.Now, store: cfg.Store, profile: cfg.Profile, power: cfg.Power}
+	if t.rand == nil {
+		t.rand = rand.Reader
+	}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	if t.store == nil {
+		t.store = NewMemoryStore()
+	}
+	if t.profile.Name == "" {
+		t.profile = PC()
+	}
+	blob, err := t.store.Load()
+	if err != nil {
+		return nil, err
+	}
+	t.clearFleeting()
+	if blob == nil {
+		err = t.beginNewState()
+	} else {
+		err = t.resumeState(blob)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, t.commit()
+}
+
+// beginNewState manufactures a TPM and, when its power stays on, starts it up.
+func (t *TPM) beginNewState() error {
+	t.stamp = t.now()
+	if err := t.manufacture(); err != nil {
+		return err
+	}
+	t.initialize()
+	if t.power == StaysOn {
+		return t.startUp(suClear)
+	}
+	return nil
+}
+
+// resumeState takes up a stored state: going on where it stopped, or powering on.
+func (t *TPM) resumeState(blob []byte) error {
+	if err := t.decodeState(blob); err != nil {
+		return err
+	}
+	if t.power == StaysOn && t.started {
+		t.advance()
+		return nil
+	}
+	t.stamp = t.now()
+	t.initialize()
+	if t.power == StaysOn {
+		return t.startUp(suClear)
+	}
+	return nil
+}
+
+// Send runs one command and returns its response. A TPM error is a response, not an error: Send fails only when the
+// state cannot be saved or the TPM was closed. It never panics: a fault inside puts the TPM into failure mode.
+func (t *TPM) Send(cmd []byte) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.store == nil {
+		return nil, ErrClosed
+	}
+	t.advance()
+	res := t.execute(cmd)
+	if err := t.commit(); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// SetLocality sets the locality of the commands that follow: 0 to 4, or 32 to 255 for the extended ones.
+func (t *TPM) SetLocality(locality uint8) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.locality = locality
+}
+
+// SetPhysicalPresence asserts physical presence, or takes it back.
+func (t *TPM) SetPhysicalPresence(present bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.presence = present
+}
+
+// PowerCycle takes the power away and gives it back: sessions and transient objects are gone, and the TPM waits for
+// TPM2_Startup. Without a TPM2_Shutdown before it, this is an unorderly reset.
+func (t *TPM) PowerCycle() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.advance()
+	t.initialize()
+	return t.commit()
+}
+
+// Reset is an orderly reboot of the host: TPM2_Shutdown(CLEAR), a power cycle and TPM2_Startup(CLEAR).
+func (t *TPM) Reset() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.advance()
+	if t.started {
+		t.shutDown(suClear)
+	}
+	t.initialize()
+	if err := t.startUp(suClear); err != nil {
+		return err
+	}
+	return t.commit()
+}
+
+// Close saves what goes on between processes and gives the Store back. It closes the Store too if that can be closed.
+func (t *TPM) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.store == nil {
+		return nil
+	}
+	t.advance()
+	t.keepFleets = t.power == StaysOn
+	err := t.commit()
+	if c, ok := t.store.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	t.store = nil
+	return err
+}
+
+// random returns n bytes of the TPM's randomness.
+func (t *TPM) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(t.rand, b); err != nil {
+		return nil, fmt.Errorf("engine: the source of randomness failed: %w", err)
+	}
+	return b, nil
+}
