@@ -1,0 +1,57 @@
+//go:build unix
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// makeDir makes a folder that only its owner can look into.
+func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// tryLock takes the lock of the whole file, which ends with the process if not before.
+func tryLock(f *os.File) (bool, error) {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return true, nil
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return false, nil
+		default:
+			return false, fmt.Errorf("lock: %w", err)
+		}
+	}
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	// A file system that cannot sync a directory has made the rename durable in its own way, or never will.
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// private refuses a secret file that others may read.
+func private(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return storeError(path, err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return &StoreError{Kind: StoreKey, Path: path, Err: fmt.Errorf("mode %#o lets others read the key", mode), Advice: "chmod 600 " + path}
+	}
+	return nil
+}
+
+func readOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

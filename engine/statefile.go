@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// The state file, big-endian:
+//
+//	8   "VTPMSTAT"
+//	2   version, 1
+//	2   key kind
+//	4   PBKDF2 rounds, 0 without a passphrase
+//	2+n PBKDF2 salt, empty without a passphrase
+//	32  seed: key and nonce are KDFa(SHA-256, master key, "VTPM STATE", seed)
+//	4+n state, encrypted with AES-256-GCM over all that stands before its size
+//	32  SHA-256 of all that stands before
+//
+// The checksum tells damage from a wrong key, which the tag of GCM alone cannot.
+const (
+	stateMagic   = "VTPMSTAT"
+	fileVersion  = 1
+	fileSaltSize = 16
+	fileSeedSize = 32
+	maxStateFile = 64 << 20
+	maxRounds    = 100_000_000
+)
+
+// keyKind is what the master key comes from.
+type keyKind uint16
+
+const (
+	keyHost       keyKind = 1 // the key beside the state
+	keyPassphrase keyKind = 2
+	keyFile       keyKind = 3 // a key kept elsewhere
+)
+
+func (k keyKind) String() string {
+	switch k {
+	case keyPassphrase:
+		return "the passphrase"
+	case keyFile:
+		return "the key file"
+	}
+	return "the host key beside it"
+}
+
+type keySource struct {
+	kind   keyKind
+	rounds uint32
+	salt   []byte
+}
+
+type stateFile struct {
+	key    keySource
+	seed   []byte
+	header []byte // what the encryption vouches for
+	sealed []byte
+}
+
+var errStateVersion = errors.New("the state was written by a newer release")
+
+func encodeStateHeader(k keySource, seed []byte) []byte {
+	return wire.NewBE().Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt).Bytes(seed).Out()
+}
+
+func finishStateFile(header, sealed []byte) []byte {
+	out := wire.NewBE().Bytes(header).Sized32(sealed).Out()
+	sum := sha256.Sum256(out)
+	return append(out, sum[:]...)
+}
+
+// decodeStateFile takes a state file apart. It vouches for the shape and the checksum, not for the key.
+func decodeStateFile(raw []byte) (*stateFile, error) {
+	r := wire.BE(raw)
+	if magic := r.Bytes(len(stateMagic)); string(magic) != stateMagic {
+		return nil, errors.New("offset 0: not a state file")
+	}
+	if v := r.U16(); r.Err() == nil && v != fileVersion {
+		return nil, fmt.Errorf("offset 8: %w: version %d, this one knows %d", errStateVersion, v, fileVersion)
+	}
+	f := &stateFile{key: keySource{kind: keyKind(r.U16()), rounds: r.U32(), salt: r.Sized16()}, seed: r.Bytes(fileSeedSize)}
+	f.header = raw[:r.Offset()]
+	f.sealed = r.Sized32()
+	body := raw[:r.Offset()]
+	sum := r.Bytes(sha256.Size)
+	if r.Err() != nil {
+		return nil, fmt.Errorf("cut short: %w", r.Err())
+	}
+	if r.Len() != 0 {
+		return nil, fmt.Errorf("offset %d: %d bytes too many", r.Offset(), r.Len())
+	}
+	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
+		return nil, errors.New("the checksum does not match")
+	}
+	return f, f.key.check()
+}
+
+func (k keySource) check() error {
+	switch {
+	case k.kind == keyPassphrase && len(k.salt) == fileSaltSize && k.rounds >= 1 && k.rounds <= maxRounds:
+	case (k.kind == keyHost || k.kind == keyFile) && len(k.salt) == 0 && k.rounds == 0:
+	default:
+		return fmt.Errorf("offset 10: key kind %d with %d rounds and %d bytes of salt", k.kind, k.rounds, len(k.salt))
+	}
+	return nil
+}
