@@ -102,7 +102,7 @@ func FuzzInspect(f *testing.F) {
 
 func FuzzFind(f *testing.F) {
 	volume := synth.Volume{}.Image()[:512]
-	for _, img := range [][]byte{disk(512, volume), disk(4096, volume), mbrDisk(false, volume), mbrDisk(true, volume), volume} {
+	for _, img := range [][]byte{synth.GPT(512, volume), synth.GPT(4096, volume), synth.MBR(false, volume), synth.MBR(true, volume), volume} {
 		f.Add(img[:min(len(img), 12<<10)])
 	}
 	f.Fuzz(func(t *testing.T, img []byte) {

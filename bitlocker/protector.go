@@ -17,7 +17,7 @@ type Protector struct {
 	KeyFile    string        `json:"key_file,omitempty"` // the name Windows gives the file with the startup key
 	// BackupTimes is set when the entry of value type 0x0015 is there, which Windows writes with recovery passwords and
 	// which appears to record their backup to a directory. Its meaning is not documented.
-	BackupTimes bool     `json:"backup_times,omitempty"`
+	BackupTimes bool     `json:"backup_times"`
 	Holds       []string `json:"holds"` // value types of the properties, in order
 	TPM         *TPM     `json:"tpm,omitempty"`
 }

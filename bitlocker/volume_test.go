@@ -101,7 +101,7 @@ func TestInspectNamesEveryProtector(t *testing.T) {
 	want := []row{
 		{synth.ProtectorID(0), "tpm", 1, "TPM Protection", "", true, "string tpm_blob"},
 		{synth.ProtectorID(1), "tpm_pin", 4, "TPM Protection", "", true, "string tpm_blob stretch_key aes_ccm_key"},
-		{synth.ProtectorID(2), "recovery_password", 3, "", "", false, "stretch_key aes_ccm_key"},
+		{synth.ProtectorID(2), "recovery_password", 3, "", "", false, "stretch_key aes_ccm_key backup_times"},
 		{synth.ProtectorID(3), "password", 8, "", "", false, "stretch_key aes_ccm_key"},
 		{synth.ProtectorID(4), "external_key", 2, "ExternalKey", "76543210-BA98-4EDC-8F01-0203040506A4.BEK", false,
 			"string use_key aes_ccm_key"},
@@ -283,7 +283,7 @@ func TestInspectRefusesWhatIsNoBitLockerVolume(t *testing.T) {
 		"a plain NTFS volume":    {sector(3, "NTFS    "), "plain NTFS volume", `PhysicalDriveN`},
 		"a plain FAT volume":     {sector(3, "MSWIN4.1"), "plain FAT volume", ""},
 		"a LUKS volume":          {sector(0, "LUKS\xba\xbe"), "LUKS volume", ""},
-		"a whole disk":           {disk(512, nil), "partition table", "partition table"},
+		"a whole disk":           {synth.GPT(512, nil), "partition table", "partition table"},
 		"text":                   {sector(0, strings.Repeat("hello ", 90)), "no FVE signature", ""},
 		"metadata that is gone":  {synth.Volume{}.Image()[:synth.CopyAt[0]], "no copy of its metadata can be read", "whole volume"},
 		"metadata that is wiped": {wipe(0)(wipe(1)(wipe(2)(synth.Volume{}.Image()))), "no FVE signature", "whole volume"},

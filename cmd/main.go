@@ -153,7 +153,7 @@ const (
 // commands is the command tree below the root; a noun with several verbs is made by noun.
 func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupMain: {},
+		groupMain: {a.bitlockerCommand()},
 		groupTPM:  {},
 		groupSelf: {a.versionCommand()},
 	}

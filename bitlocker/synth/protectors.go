@@ -29,21 +29,25 @@ func Password(password string) Protector {
 func RecoveryPassword(key [16]byte) Protector {
 	return Protector{protection: 0x0800, properties: func(m *maker, vmk []byte) []byte {
 		salt := m.bytes(16)
-		times := new(buffer).u64(fileTime(Created)).u64(fileTime(Created)).u32(0x00020008).out
-		return append(m.stretched(0x1000, salt, stretch(sha256.Sum256(key[:]), salt), vmk), datum(0, 0x15, times)...)
+		return append(m.stretched(0x1000, salt, stretch(sha256.Sum256(key[:]), salt), vmk), backupTimes()...)
 	}}
 }
 
 // Sealed makes a password (or, with recovery, a recovery password) protector that nothing opens, without the second of
 // key stretching that an openable one costs.
 func Sealed(recovery bool) Protector {
-	p := Protector{protection: 0x2000, properties: func(m *maker, vmk []byte) []byte {
-		return m.stretched(0x1001, m.bytes(16), m.bytes(32), vmk)
-	}}
-	if recovery {
-		p.protection = 0x0800
+	if !recovery {
+		return Protector{protection: 0x2000, properties: func(m *maker, vmk []byte) []byte {
+			return m.stretched(0x1001, m.bytes(16), m.bytes(32), vmk)
+		}}
 	}
-	return p
+	return Protector{protection: 0x0800, properties: func(m *maker, vmk []byte) []byte {
+		return append(m.stretched(0x1000, m.bytes(16), m.bytes(32), vmk), backupTimes()...)
+	}}
+}
+
+func backupTimes() []byte {
+	return datum(0, 0x15, new(buffer).u64(fileTime(Created)).u64(fileTime(Created)).u32(0x00020008).out)
 }
 
 // RecoveryDigits writes a recovery key as Windows shows it: eight groups, each divisible by 11.

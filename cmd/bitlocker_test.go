@@ -1,0 +1,156 @@
+package cmd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vtpmctl/vtpmctl/bitlocker/synth"
+	"github.com/vtpmctl/vtpmctl/cmd"
+)
+
+// fveWords are the words of fveimage: each changes the volume that is made.
+var fveWords = map[string]func(*synth.Volume){
+	"to-go":      func(v *synth.Volume) { v.Layout = synth.ToGo },
+	"used-space": func(v *synth.Volume) { v.Layout = synth.UsedSpaceOnly },
+	"vista":      func(v *synth.Volume) { v.Layout = synth.Vista },
+	"evil":       func(v *synth.Volume) { v.Description = "\x1b[31mred\u202e C: 1/1/2024" },
+	"bcd": func(v *synth.Volume) {
+		v.BCD = []synth.BCDRow{{Kind: 2, Flag: 1, Element: 0x16000049}, {Kind: 2, Element: 0x25000020, Value: make([]byte, 8)}}
+	},
+	"tpm":         protectedBy(synth.TPM{PCRs: []int{7, 11}}.Protector()),
+	"tpm-pin":     protectedBy(synth.TPM{PCRs: []int{0, 2, 4, 11}, PIN: true}.Protector()),
+	"tpm-unknown": protectedBy(synth.TPM{PCRs: []int{7, 11}, Policy: make([]byte, 32)}.Protector()),
+	"recovery":    protectedBy(synth.Sealed(true)),
+	"password":    protectedBy(synth.Sealed(false)),
+	"key-file":    protectedBy(synth.ExternalKey([32]byte{1})),
+	"clear-key":   protectedBy(synth.ClearKey()),
+}
+
+func protectedBy(p synth.Protector) func(*synth.Volume) {
+	return func(v *synth.Volume) { v.Protectors = append(v.Protectors, p) }
+}
+
+// fveShapes are words that change the finished image.
+var fveShapes = map[string]func([]byte) []byte{
+	"gpt":      func(img []byte) []byte { return synth.GPT(512, img) },
+	"mbr":      func(img []byte) []byte { return synth.MBR(true, img) },
+	"bad-crc":  func(img []byte) []byte { img[synth.CopyAt[0]+112] ^= 1; return img },
+	"wiped":    func(img []byte) []byte { clear(img[synth.CopyAt[1]:][:4096]); return img },
+	"cut":      func(img []byte) []byte { return img[:synth.CopyAt[1]] },
+	"ntfs":     func(img []byte) []byte { return append([]byte("\xeb\x52\x90NTFS    "), make([]byte, 4096)...) },
+	"headless": func(img []byte) []byte { return img[:synth.CopyAt[0]] },
+}
+
+func fveImage(words ...string) (img []byte, unknown string) {
+	v := synth.Volume{Description: "VM-01 OSDisk 5/17/2024"}
+	for _, w := range words {
+		if change, ok := fveWords[w]; ok {
+			change(&v)
+		} else if fveShapes[w] == nil {
+			return nil, w
+		}
+	}
+	img = v.Image()
+	for _, w := range words {
+		if shape, ok := fveShapes[w]; ok {
+			img = shape(img)
+		}
+	}
+	return img, ""
+}
+
+// scriptFVEImage makes a BitLocker volume: fveimage disk.img tpm recovery gpt
+func scriptFVEImage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: fveimage FILE [WORD ...]")
+	}
+	img, unknown := fveImage(args[1:]...)
+	if unknown != "" {
+		ts.Fatalf("fveimage knows no %q", unknown)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), img, 0o600))
+}
+
+// TestBitlockerInspectKeepsItsFields holds the contract of the JSON: fields are added, never renamed or dropped.
+func TestBitlockerInspectKeepsItsFields(t *testing.T) {
+	img, _ := fveImage("tpm", "recovery", "key-file", "bcd", "bad-crc")
+	path := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(path, img, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := fields(t, "bitlocker", "inspect", path, "-o", "json")
+	want := []string{
+		"schema", "source", "volumes",
+		"volumes.bcd", "volumes.bcd.role", "volumes.bcd.rows", "volumes.bcd.rows.absent", "volumes.bcd.rows.digest",
+		"volumes.bcd.rows.element", "volumes.bcd.rows.kind", "volumes.bcd.rows.name", "volumes.bcd.rows.value",
+		"volumes.copies", "volumes.copies.computed_crc32", "volumes.copies.crc32", "volumes.copies.detail",
+		"volumes.copies.index", "volumes.copies.offset", "volumes.copies.size", "volumes.copies.status", "volumes.copies.used",
+		"volumes.created",
+		"volumes.description", "volumes.description.computer", "volumes.description.date", "volumes.description.text",
+		"volumes.description.volume",
+		"volumes.encrypted_bytes",
+		"volumes.entries", "volumes.entries.role", "volumes.entries.role_name", "volumes.entries.size",
+		"volumes.entries.value", "volumes.entries.value_name",
+		"volumes.header_backup", "volumes.header_backup.offset", "volumes.header_backup.size",
+		"volumes.kind", "volumes.method", "volumes.next_state",
+		"volumes.partition", "volumes.partition.kind", "volumes.partition.number", "volumes.partition.offset",
+		"volumes.partition.size",
+		"volumes.protection",
+		"volumes.protectors", "volumes.protectors.backup_times", "volumes.protectors.holds", "volumes.protectors.id",
+		"volumes.protectors.key_file", "volumes.protectors.kind", "volumes.protectors.modified", "volumes.protectors.name",
+		"volumes.protectors.protection",
+		"volumes.protectors.tpm", "volumes.protectors.tpm.attribute_names", "volumes.protectors.tpm.attributes",
+		"volumes.protectors.tpm.bank", "volumes.protectors.tpm.expected_pcr_digest", "volumes.protectors.tpm.name_alg",
+		"volumes.protectors.tpm.pcr_bitmap", "volumes.protectors.tpm.pcrs", "volumes.protectors.tpm.policy",
+		"volumes.protectors.tpm.policy_digest", "volumes.protectors.tpm.profile",
+		"volumes.protectors.tpm.recomputed_policy_digest", "volumes.protectors.tpm.version",
+		"volumes.protectors.wmi_type",
+		"volumes.sector_size", "volumes.state", "volumes.volume_id", "volumes.warnings",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// fields runs a command and lists the fields of its JSON; lists are looked through.
+func fields(t *testing.T, args ...string) []string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	env := &cmd.Env{Out: &stdout, Err: &stderr, Getenv: func(string) string { return "" }}
+	if status := cmd.Run(t.Context(), env, args); status != 0 {
+		t.Fatalf("exit status %d: %s", status, stderr.String())
+	}
+	var doc any
+	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	collectFields(doc, "", found)
+	return slices.Sorted(maps.Keys(found))
+}
+
+func collectFields(v any, path string, found map[string]bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, below := range v {
+			name := key
+			if path != "" {
+				name = path + "." + key
+			}
+			found[name] = true
+			collectFields(below, name, found)
+		}
+	case []any:
+		for _, below := range v {
+			collectFields(below, path, found)
+		}
+	}
+}
