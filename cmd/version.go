@@ -11,8 +11,8 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/out"
 )
 
-// release is set by the release build (-ldflags -X).
-var release = ""
+// The release build (packaging/build) sets these by -ldflags -X.
+var release, commit string
 
 type versionDoc struct {
 	Version string `json:"version"`
@@ -27,7 +27,7 @@ func (versionDoc) Schema() string { return "vtpmctl.version/v1" }
 func (d versionDoc) Table(t *out.Table) { t.Text("vtpmctl %s", version()) }
 
 func buildVersion() versionDoc {
-	d := versionDoc{Version: release, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	d := versionDoc{Version: release, Commit: commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return d
@@ -36,7 +36,7 @@ func buildVersion() versionDoc {
 		d.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		if s.Key == "vcs.revision" && d.Commit == "" {
 			d.Commit = s.Value
 		}
 	}

@@ -1,0 +1,83 @@
+# Common ground of the tiers: each sources this file first. It moves to the root of the repository, makes a temporary
+# folder and removes it at the end, and ends the processes that `background` started, by their ids.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export CI=true GOFLAGS="${GOFLAGS:--buildvcs=false}"
+tmp=$(mktemp -d)
+started=()
+
+clean_up() {
+	for pid in "${started[@]}"; do
+		kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+	done
+	rm -rf "$tmp"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# die MESSAGE: the tier fails.
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# need TIER: installs the Debian packages that .ci/packages lists for the tier and that are missing.
+need() {
+	local missing=() p root=()
+	for p in $(sed -n "s/^$1://p" .ci/packages); do
+		[ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || root=(sudo)
+	echo "installing ${missing[*]}"
+	"${root[@]}" apt-get update -q >"$tmp/apt" 2>&1 &&
+		"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" \
+			>>"$tmp/apt" 2>&1 || { cat "$tmp/apt"; die "apt-get could not install ${missing[*]}"; }
+}
+
+# background COMMAND...: starts it, to be ended by clean_up; $! is its id.
+background() {
+	"$@" &
+	started+=($!)
+}
+
+# stop PID: ends a process of `background` early.
+stop() { kill "$1" 2>/dev/null && wait "$1" 2>/dev/null || true; }
+
+# fresh_swtpm [ARG...]: starts a TPM in factory state at the unix socket $swtpm_socket; its process is $swtpm_pid.
+fresh_swtpm() {
+	local dir
+	dir=$(mktemp -d "$tmp/swtpm.XXXX")
+	swtpm_socket=$dir/socket
+	background swtpm socket --tpm2 --tpmstate dir="$dir" --server type=unixio,path="$swtpm_socket" \
+		--flags not-need-init,startup-clear "$@"
+	swtpm_pid=$!
+	wait_for "$swtpm_socket"
+}
+
+# wait_for FILE: until it exists.
+wait_for() {
+	for _ in $(seq 100); do
+		[ ! -e "$1" ] || return 0
+		sleep 0.05
+	done
+	die "$1 did not appear"
+}
+
+# strict COMMAND...: runs tests verbosely. A test that is skipped fails the tier, which installed all they need; so does
+# a run without any test.
+strict() {
+	"$@" >"$tmp/tests" 2>&1 || { grep -v '^=== ' "$tmp/tests"; die "failed: $*"; }
+	! grep -B3 -E '^ *--- SKIP' "$tmp/tests" || die "skipped tests count as failures: $*"
+	grep -qE '^ *--- PASS' "$tmp/tests" || { cat "$tmp/tests"; die "no test ran: $*"; }
+	grep -cE '^ *--- PASS' "$tmp/tests" | sed 's/$/ tests passed/'
+}
+
+# tagged TAG: the packages with test files behind the build tag; and `tagged_tests TAG`, a -run pattern of their tests.
+tagged_files() { git ls-files '*_test.go' | xargs grep -lE "^//go:build .*\b$1\b" || true; }
+tagged() { tagged_files "$1" | xargs -r -n1 dirname | sort -u | sed 's|^|./|'; }
+tagged_tests() {
+	tagged_files "$1" | xargs -r grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | sort -u | paste -sd'|' |
+		sed 's/.*/^(&)$/'
+}
