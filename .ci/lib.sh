@@ -22,20 +22,6 @@ die() {
 	exit 1
 }
 
-# need TIER: installs the Debian packages that .ci/packages lists for the tier and that are missing.
-need() {
-	local missing=() p root=()
-	for p in $(sed -n "s/^$1://p" .ci/packages); do
-		[ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
-	done
-	[ ${#missing[@]} -gt 0 ] || return 0
-	[ "$(id -u)" = 0 ] || root=(sudo)
-	echo "installing ${missing[*]}"
-	"${root[@]}" apt-get update -q >"$tmp/apt" 2>&1 &&
-		"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" \
-			>>"$tmp/apt" 2>&1 || { cat "$tmp/apt"; die "apt-get could not install ${missing[*]}"; }
-}
-
 # background COMMAND...: starts it, to be ended by clean_up; $! is its id.
 background() {
 	"$@" &

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("VTPMCTL_STATE", filepath.Join(e.WorkDir, "tpm"))
 			e.Setenv("VTPMCTL_TPM", "engine:"+filepath.Join(e.WorkDir, "tpm"))
-			if target := os.Getenv("VTPMCTL_TEST_TPM"); target != "" && strings.Contains(t.Name(), "tpm_") {
+			if target := os.Getenv("VTPMCTL_TEST_TPM"); target != "" && strings.HasPrefix(filepath.Base(e.WorkDir), "script-tpm_") {
 				e.Setenv("VTPMCTL_TPM", target)
 			}
 			e.Setenv("NO_COLOR", "1")
