@@ -153,7 +153,10 @@ const (
 // commands is the command tree below the root; a noun with several verbs is made by noun.
 func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupMain: {a.bitlockerCommand()},
+		groupMain: {
+			a.pcrCommand(),
+			a.bitlockerCommand(),
+		},
 		groupTPM:  {},
 		groupSelf: {a.versionCommand()},
 	}

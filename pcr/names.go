@@ -39,3 +39,11 @@ func Usages() []Usage {
 		{23, "application-support", "applications; anyone may reset it"},
 	}
 }
+
+// UsageOf is the usage of one PCR; one that is not in the registry has no words.
+func UsageOf(pcr int) Usage {
+	if all := Usages(); pcr >= 0 && pcr < len(all) {
+		return all[pcr]
+	}
+	return Usage{PCR: pcr}
+}
