@@ -104,6 +104,19 @@ func (l *Log) note(code string, offset, event int, text string) {
 	l.Notes = append(l.Notes, Note{Code: code, Offset: offset, Event: event, Text: text})
 }
 
+// Append adds the events of a log that was written later in the same boot: IMA's, or systemd's. Offsets stay those in
+// their own file. Banks stay those of l, where it has any: a later log tells of banks the TPM need not have.
+func (l *Log) Append(later *Log) {
+	for _, e := range later.Events {
+		e.Number = len(l.Events)
+		l.Events = append(l.Events, e)
+	}
+	if len(l.Banks) == 0 {
+		l.Banks = later.Banks
+	}
+	l.Notes = append(l.Notes, later.Notes...)
+}
+
 // Complete tells whether every byte of the log was read as events or padding.
 func (l *Log) Complete() bool {
 	for _, n := range l.Notes {

@@ -48,6 +48,11 @@ func parse(data []byte, layers []string) (*Log, error) {
 		}
 		return log.wrapped(layers), nil
 	}
+	for _, read := range []func([]byte) *Log{parseIMABinary, parseIMAText, parseJSON, parseCELTLV, parseCELCBOR} {
+		if log := read(data); log != nil {
+			return log.wrapped(layers), nil
+		}
+	}
 	if inner, ok := txtContainer(data); ok {
 		return parse(inner, append(layers, "txt container"))
 	}

@@ -182,7 +182,7 @@ func (l *Log) replayBank(bank Alg, s *starts) []PCRReplay {
 			continue
 		}
 		p := &pcrs[e.PCR]
-		digest := e.Digest(bank)
+		digest := e.extendDigest(bank)
 		if len(digest) != size {
 			p.Missing++
 			continue

@@ -123,9 +123,11 @@ func (t EventType) MarshalText() ([]byte, error) { return []byte(t.String()), ni
 // ParseType reads a type as a user writes it: a TCG name, with or without "EV_", in any case, or a number.
 func ParseType(text string) (EventType, bool) {
 	name := strings.ReplaceAll(strings.ToUpper(strings.TrimSpace(text)), "-", "_")
-	for t, n := range typeNames {
-		if n == name || strings.TrimPrefix(n, "EV_") == name || strings.TrimPrefix(n, "EV_EFI_") == name {
-			return t, true
+	for _, prefix := range []string{"", "EV_", "EV_EFI_", "TXT_"} { // EV_ACTION before EV_EFI_ACTION
+		for t, n := range typeNames {
+			if n == prefix+name {
+				return t, true
+			}
 		}
 	}
 	n, err := strconv.ParseUint(text, 0, 32)

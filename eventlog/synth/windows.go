@@ -89,7 +89,7 @@ func (m *Machine) windowsLoader(b *Builder) {
 func siPolicy() []byte {
 	name := utf16z("Synthetic driver policy")
 	digest := eventlog.SHA256.Sum([]byte("policy"))
-	w := wire.NewLE().U64(0x000a000000000001).U16(uint16(len(name))).U16(0x800c).U32(uint32(len(digest)))
+	w := wire.NewLE().U64(0x000a000000000001).U16(uint16(len(name))).U16(uint16(eventlog.SHA256)).U32(uint32(len(digest)))
 	return w.Bytes(name).Bytes(digest).Out()
 }
 

@@ -1,0 +1,203 @@
+package eventlog
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// Binding says how far an event's digest vouches for its data. The type is never bound, nor is the register.
+type Binding string
+
+// The bindings.
+const (
+	Bound     Binding = "bound"     // the digest is that of bytes in the data: the data is as true as the PCR
+	Label     Binding = "label"     // the digest is that of something outside the log; the data only names it
+	Broken    Binding = "broken"    // the digest should be that of the data, and is not
+	Unbound   Binding = "unbound"   // the event extends nothing: anybody could have written it
+	Unchecked Binding = "unchecked" // no digest of an algorithm known here
+)
+
+// Check is the verdict about one event's data.
+type Check struct {
+	Binding Binding `json:"binding"`
+	Rule    string  `json:"rule,omitempty"`  // which bytes the digest covers
+	Quirk   string  `json:"quirk,omitempty"` // a known deviation, such as "Q9": see docs/eventlog.md
+	Note    string  `json:"note,omitempty"`
+}
+
+// rule is one way to get from an event to the bytes its digest covers.
+type rule struct {
+	name  string
+	quirk string
+	bytes func(e *Event, d Decoded) []byte // nil where the rule does not apply
+}
+
+var (
+	wholeData = rule{name: "whole data", bytes: func(e *Event, _ Decoded) []byte { return e.Data }}
+
+	variableData = rule{name: "variable content only", bytes: func(_ *Event, d Decoded) []byte {
+		if v, ok := d.(*Variable); ok {
+			return append([]byte{}, v.content...)
+		}
+		return nil
+	}}
+
+	// Old shims logged a byte more than they measured (shim #184).
+	allButLast = rule{name: "data without its last byte", quirk: "Q7", bytes: func(e *Event, _ Decoded) []byte {
+		if len(e.Data) == 0 {
+			return nil
+		}
+		return e.Data[:len(e.Data)-1]
+	}}
+
+	// systemd before 251 logged a byte less than it measured.
+	oneZeroMore = rule{name: "data and one zero byte", bytes: func(e *Event, _ Decoded) []byte {
+		return append(bytes.Clone(e.Data), 0)
+	}}
+
+	withoutNUL = rule{name: "text without its NUL", bytes: func(e *Event, _ Decoded) []byte {
+		return bytes.TrimSuffix(e.Data, []byte{0})
+	}}
+
+	// GRUB measures the command, not the word in front of it; older builds include the NUL.
+	afterPrefix = rule{name: "text after the prefix", bytes: func(_ *Event, d Decoded) []byte {
+		if l, ok := d.(*Loader); ok && l.Producer == "grub" {
+			return bytes.TrimSuffix(l.hashed, []byte{0})
+		}
+		return nil
+	}}
+	afterPrefixNUL = rule{name: "text after the prefix, with its NUL", bytes: func(_ *Event, d Decoded) []byte {
+		if l, ok := d.(*Loader); ok && l.Producer == "grub" {
+			return l.hashed
+		}
+		return nil
+	}}
+
+	sectionName = rule{name: "section name", bytes: func(_ *Event, d Decoded) []byte {
+		if l, ok := d.(*Loader); ok && l.What == "section" {
+			return l.hashed
+		}
+		return nil
+	}}
+
+	theByteOne = rule{name: "the byte 01", bytes: func(_ *Event, d Decoded) []byte {
+		if l, ok := d.(*Loader); ok && l.Producer == "shim" {
+			return []byte{1}
+		}
+		return nil
+	}}
+
+	// The text of a separator after an error is free; what is measured is the number 1 (PFP, "EV_SEPARATOR").
+	theNumberOne = rule{name: "the number 1, for an error", bytes: func(_ *Event, d Decoded) []byte {
+		if s, ok := d.(Separator); ok && s.Error {
+			return []byte{1, 0, 0, 0}
+		}
+		return nil
+	}}
+)
+
+// coverage is what an event type's digest may cover, and whether it must.
+type coverage struct {
+	rules []rule
+	must  func(e *Event, d Decoded) bool // nil: the digest may be of something outside the log
+	quirk string                         // where nothing fits and nothing must
+}
+
+func always(*Event, Decoded) bool { return true }
+
+// coverages has the types whose rule is more than "the whole data, or a label" (PFP, "Event Types", and what firmware
+// does; docs/eventlog.md tells how often each occurs).
+var coverages = map[EventType]coverage{
+	EVSeparator:               {rules: []rule{wholeData, theNumberOne}, must: always},
+	EVEFIAction:               {rules: []rule{wholeData, withoutNUL}, must: isNoFileAction},
+	EVOmitBootDeviceEvents:    {rules: []rule{wholeData}, must: always},
+	EVEFIVariableDriverConfig: {rules: []rule{wholeData, variableData}, must: always},
+	EVEFIVariableBoot:         {rules: []rule{variableData, wholeData}, must: always},
+	EVEFIVariableBoot2:        {rules: []rule{wholeData, variableData}, must: always},
+	EVEFIVariableAuthority:    {rules: []rule{wholeData, allButLast}, must: always},
+	EVEFISPDMDevicePolicy:     {rules: []rule{wholeData}, must: always},
+	EVEFISPDMDeviceAuthority:  {rules: []rule{wholeData}, must: always},
+	EVEFIGPTEvent:             {rules: []rule{wholeData}, must: always},
+	EVSCRTMVersion:            {rules: []rule{wholeData}, quirk: "Q9"},
+	EVEventTag:                {rules: []rule{wholeData}, must: isWindows},
+	EVIPL: {rules: []rule{afterPrefix, afterPrefixNUL, sectionName, wholeData, oneZeroMore, withoutNUL, theByteOne},
+		must: isCommand},
+}
+
+// isNoFileAction leaves out EVE's actions, which name a measured file.
+func isNoFileAction(e *Event, _ Decoded) bool { return !bytes.HasPrefix(e.Data, []byte("file:")) }
+
+func isWindows(_ *Event, d Decoded) bool { _, ok := d.(*Windows); return ok }
+
+// isCommand tells the loader events that carry all that was measured.
+func isCommand(_ *Event, d Decoded) bool {
+	l, ok := d.(*Loader)
+	return ok && (strings.HasSuffix(l.What, "cmdline") || l.What == "command")
+}
+
+// Check compares the event's digests with its data, by the rules of its type.
+func (e *Event) Check() Check {
+	d, _ := e.Decode()
+	return e.check(d)
+}
+
+// check is Check for an event that has been decoded.
+func (e *Event) check(d Decoded) Check {
+	if !e.Extends() {
+		return Check{Binding: Unbound}
+	}
+	if c, ok := e.checkContent(); ok {
+		return c
+	}
+	cover, ok := coverages[e.Type]
+	if !ok {
+		cover = coverage{rules: []rule{wholeData}}
+	}
+	split := ""
+	for _, r := range cover.rules {
+		data := r.bytes(e, d)
+		if data == nil && r.name != wholeData.name {
+			continue
+		}
+		matched, missed := e.compare(data)
+		switch {
+		case matched == nil && missed == nil:
+			return Check{Binding: Unchecked}
+		case missed == nil:
+			return Check{Binding: Bound, Rule: r.name, Quirk: r.quirk}
+		case matched != nil:
+			split = fmt.Sprintf("%s: %v fit, %v do not", r.name, matched, missed)
+		}
+	}
+	switch {
+	case split != "":
+		return Check{Binding: Broken, Note: split}
+	case cover.must != nil && cover.must(e, d):
+		return Check{Binding: Broken, Note: "the digest is not that of " + ruleNames(cover.rules)}
+	}
+	return Check{Binding: Label, Quirk: cover.quirk}
+}
+
+func ruleNames(rules []rule) string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = r.name
+	}
+	return strings.Join(names, ", nor ")
+}
+
+// compare hashes data in every bank the event has a digest for.
+func (e *Event) compare(data []byte) (matched, missed []Alg) {
+	for i := range e.Digests {
+		d := &e.Digests[i]
+		switch {
+		case !d.Alg.Known():
+		case bytes.Equal(d.Alg.Sum(data), d.Value):
+			matched = append(matched, d.Alg)
+		default:
+			missed = append(missed, d.Alg)
+		}
+	}
+	return matched, missed
+}

@@ -1,0 +1,138 @@
+package eventlog
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// Loader is an EV_IPL event of a boot loader. Which one wrote it shows in the data, not in the PCR: vendors and
+// distributions disagree about those.
+type Loader struct {
+	Producer string `json:"producer"` // "grub", "shim", "systemd-stub", "systemd-boot", "seabios"
+	What     string `json:"what"`     // "command", "kernel_cmdline", "file", "variable", "section", "cmdline", "mbr"
+	Text     string `json:"text"`     // the command, path, name or command line
+
+	hashed []byte // the bytes the digest covers, where the data holds them
+}
+
+// Kind of boot loader events.
+func (*Loader) Kind() string { return "loader" }
+
+func (l *Loader) String() string {
+	return fmt.Sprintf("%s %s: %s", l.Producer, strings.ReplaceAll(l.What, "_", " "), l.Text)
+}
+
+// grubPrefixes mark what GRUB measures besides files; older builds separate with a blank.
+var grubPrefixes = []struct{ prefix, what string }{
+	{"grub_cmd: ", "command"}, {"grub_cmd ", "command"},
+	{"kernel_cmdline: ", "kernel_cmdline"}, {"grub_kernel_cmdline ", "kernel_cmdline"}, {"kernel_cmdline ", "kernel_cmdline"},
+	{"module_cmdline: ", "module_cmdline"},
+}
+
+// shimVariables are the names under which shim measures its state (shim, mok.c).
+var shimVariables = map[string]bool{"MokList": true, "MokListX": true, "MokSBState": true, "MokDBState": true,
+	"MokListTrusted": true, "SbatLevel": true, "MokPolicy": true, "HSIStatus": true, "Shim": true}
+
+func decodeIPL(e *Event) (Decoded, error) {
+	text, ok := printable(e.Data)
+	if !ok {
+		if wide, isWide := utf16Text(e.Data); isWide {
+			return decodeWideIPL(wide), nil
+		}
+		return opaque(e.Data), nil
+	}
+	for _, p := range grubPrefixes {
+		if rest, found := strings.CutPrefix(text, p.prefix); found {
+			return &Loader{Producer: "grub", What: p.what, Text: rest, hashed: e.Data[len(p.prefix):]}, nil
+		}
+	}
+	switch {
+	case shimVariables[text]:
+		return &Loader{Producer: "shim", What: "variable", Text: text}, nil
+	case text == "MBR" || strings.HasPrefix(text, "MBR "):
+		return &Loader{Producer: "seabios", What: "mbr", Text: text}, nil
+	case strings.HasPrefix(text, "(") || strings.HasPrefix(text, "/"):
+		return &Loader{Producer: "grub", What: "file", Text: text}, nil
+	}
+	return Text{Text: text}, nil
+}
+
+// decodeWideIPL reads what systemd's components measure: they log UTF-16.
+func decodeWideIPL(text string) Decoded {
+	if strings.HasPrefix(text, ".") && !strings.ContainsAny(text, " /") {
+		return &Loader{Producer: "systemd-stub", What: "section", Text: text, hashed: append([]byte(text), 0)}
+	}
+	return &Loader{Producer: "systemd-boot", What: "cmdline", Text: text}
+}
+
+// Tagged is the data of EV_EVENT_TAG: numbered records.
+type Tagged struct {
+	Records []Tag `json:"records"`
+}
+
+// Tag is PCClientTaggedEvent.
+type Tag struct {
+	ID   uint32 `json:"-"`
+	Hex  string `json:"id"`
+	Name string `json:"name,omitempty"` // who uses this number
+	Text string `json:"text,omitempty"`
+	Size int    `json:"size"`
+	Data Hex    `json:"data,omitempty"`
+}
+
+// Kind of tagged events.
+func (*Tagged) Kind() string { return "tagged" }
+
+func (t *Tagged) String() string {
+	parts := make([]string, 0, len(t.Records))
+	for _, r := range t.Records {
+		name, what := r.Name, r.Text
+		if name == "" {
+			name = r.Hex
+		}
+		if what == "" {
+			what = fmt.Sprintf("%d bytes", r.Size)
+		}
+		parts = append(parts, name+": "+what)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// tagNames are the numbers in use; BIOS numbers are small and vendor specific.
+var tagNames = map[uint32]string{
+	0x8f3b22ec: "Linux EFI stub: initrd", 0x8f3b22ed: "Linux EFI stub: command line",
+	0xf5bc582a: "systemd-boot: loader.conf", 0x6c46f751: "systemd-stub: device tree addon",
+	0xdac08e1a: "systemd-stub: initrd addon", 0xae15e5ff: "systemd-stub: microcode addon",
+	0x4141454c: "confidential containers: application log",
+}
+
+// maxTags bounds the records of one event; each has at least eight bytes.
+const maxTags = 4096
+
+func decodeTagged(e *Event) (Decoded, error) {
+	if isSIPA(e) {
+		return decodeSIPA(e.Data)
+	}
+	t := &Tagged{Records: []Tag{}}
+	r := wire.LE(e.Data)
+	for r.Len() > 0 {
+		id := r.U32()
+		data := r.Sized32()
+		if r.Err() != nil || len(t.Records) == maxTags {
+			break
+		}
+		tag := Tag{ID: id, Hex: fmt.Sprintf("0x%08x", id), Name: tagNames[id], Size: len(data)}
+		if text, ok := anyText(data); ok {
+			tag.Text = text
+		} else {
+			tag.Data = Hex(data[:min(len(data), maxOpaque)])
+		}
+		t.Records = append(t.Records, tag)
+	}
+	if len(t.Records) == 0 {
+		return opaque(e.Data), r.Err()
+	}
+	return t, r.Err()
+}
