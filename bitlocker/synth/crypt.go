@@ -64,6 +64,17 @@ func xts(key []byte, sectorSize int, dst, src []byte, offset int) {
 	}
 }
 
+// cbc encrypts whole sectors with AES-CBC; the vector is the encrypted offset of the sector.
+func cbc(key []byte, sectorSize int, dst, src []byte, offset int) {
+	block := must(aes.NewCipher(key))
+	for at := 0; at < len(src); at += sectorSize {
+		var iv [16]byte
+		binary.LittleEndian.PutUint64(iv[:], uint64(offset+at))
+		block.Encrypt(iv[:], iv[:])
+		cipher.NewCBCEncrypter(block, iv[:]).CryptBlocks(dst[at:at+sectorSize], src[at:at+sectorSize])
+	}
+}
+
 // double multiplies by x in GF(2^128), little-endian.
 func double(t *[16]byte) {
 	lo, hi := binary.LittleEndian.Uint64(t[:8]), binary.LittleEndian.Uint64(t[8:])

@@ -130,8 +130,12 @@ func (v Volume) ImageAndSecrets() (img []byte, secrets [][]byte) {
 
 // data writes an NTFS boot sector and v.Plain, encrypted, with the first sectors moved to where the metadata says.
 func (v Volume) data(img, fvek []byte) {
-	if v.Layout == Vista || v.Method < 0x8004 {
+	encrypt := xts
+	switch {
+	case v.Layout == Vista || v.Method < 0x8002:
 		return
+	case v.Method < 0x8004:
+		encrypt = cbc
 	}
 	boot := make([]byte, backupSize)
 	copy(boot, "\xeb\x52\x90NTFS    ")
@@ -139,10 +143,10 @@ func (v Volume) data(img, fvek []byte) {
 	boot[13], boot[21] = 8, 0xf8
 	binary.LittleEndian.PutUint64(boot[40:], Size/uint64(v.SectorSize)-1)
 	boot[510], boot[511] = 0x55, 0xaa
-	xts(fvek, v.SectorSize, img[backupAt:][:backupSize], boot, backupAt)
+	encrypt(fvek, v.SectorSize, img[backupAt:][:backupSize], boot, backupAt)
 	plain := make([]byte, (len(v.Plain)+v.SectorSize-1)/v.SectorSize*v.SectorSize)
 	copy(plain, v.Plain)
-	xts(fvek, v.SectorSize, img[PlainAt:][:len(plain)], plain, PlainAt)
+	encrypt(fvek, v.SectorSize, img[PlainAt:][:len(plain)], plain, PlainAt)
 }
 
 // PlainAt is where Volume.Plain starts.
