@@ -1,8 +1,68 @@
 package tpm
 
-import "github.com/vtpmctl/vtpmctl/internal/fail"
+import (
+	"context"
+	"errors"
 
-func openEngine(dir string) (link, error) {
-	return nil, fail.E(fail.Unsupported, "engine:%s: this build carries no engine", dir).
-		Hint("name a TPM with --tpm")
+	"github.com/vtpmctl/vtpmctl/engine"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+)
+
+// inProcess is a link to an engine in this process, which answers before exchange returns.
+type inProcess struct{ tpm *engine.TPM }
+
+// openEngine opens the engine whose state is in a folder, or makes a new one there. It waits while another process
+// holds the folder.
+func openEngine(ctx context.Context, dir string) (link, error) {
+	store, err := engine.OpenFileStore(ctx, dir, engine.FileOptions{})
+	if err != nil {
+		return nil, engineError(err)
+	}
+	e, err := engine.New(engine.Config{Store: store})
+	if err != nil {
+		return nil, errors.Join(engineError(err), store.Close())
+	}
+	return inProcess{e}, nil
+}
+
+// FromEngine is a Conn to an engine that the caller has made, such as one in memory. Closing it closes the engine.
+func FromEngine(ctx context.Context, e *engine.TPM, o Options) (Conn, error) {
+	c := newConn(ctx, inProcess{e}, Target{Scheme: Engine}, o)
+	if err := c.identify(); err != nil {
+		return nil, closeAfter(c, err)
+	}
+	return c, nil
+}
+
+func (l inProcess) exchange(_ context.Context, command []byte) ([]byte, error) {
+	rsp, err := l.tpm.Send(command)
+	return rsp, engineError(err)
+}
+
+func (l inProcess) resume(context.Context) ([]byte, error) {
+	return nil, fail.E(fail.Internal, "the engine owes no late answer")
+}
+
+func (l inProcess) close() error { return engineError(l.tpm.Close()) }
+
+// engineKinds puts what the engine's store tells into our words.
+var engineKinds = map[engine.StoreErrorKind]fail.Kind{
+	engine.StoreFailed:  fail.OutputFailed,
+	engine.StoreLocked:  fail.TPMBusy,
+	engine.StoreKey:     fail.AuthRefused,
+	engine.StoreDamaged: fail.BadInput,
+	engine.StoreVersion: fail.Unsupported,
+	engine.StoreDenied:  fail.Permission,
+}
+
+func engineError(err error) error {
+	e, ok := errors.AsType[*engine.StoreError](err)
+	if !ok {
+		return err
+	}
+	f := fail.E(engineKinds[e.Kind], "the software TPM's state: %w", err)
+	if e.Advice != "" {
+		f.Hint("%s", e.Advice)
+	}
+	return f
 }

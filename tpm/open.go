@@ -76,7 +76,7 @@ func dial(ctx context.Context, t Target, o Options) (link, Target, error) {
 	case MSSIM:
 		l, err = dialMSSIM(ctx, t)
 	case Engine:
-		l, err = openEngine(t.Path)
+		l, err = openEngine(ctx, t.Path)
 	case Replay:
 		l, err = openReplay(t.Path)
 	}
