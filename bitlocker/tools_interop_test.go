@@ -54,6 +54,7 @@ var made = map[string]struct {
 	"to go":                {openable(synth.ToGo, 0x8004, 0), true, true},
 	"used space only":      {openable(synth.UsedSpaceOnly, 0x8004, 0), true, false},
 	"vista":                {openable(synth.Vista, 0x8000, 0), false, true},
+	"cbc 128":              {openable(synth.Windows7, 0x8002, 0), true, true},
 	"cbc, with a key open": {withClearKey(openable(synth.Windows7, 0x8002, 0)), true, true},
 }
 
@@ -198,7 +199,7 @@ func TestTheVolumesOpen(t *testing.T) {
 		}
 		return path
 	}
-	for _, name := range []string{"windows 7, xts 128", "windows 7, xts 256", "sectors of 4096", "to go", "cbc, with a key open"} {
+	for _, name := range []string{"windows 7, xts 128", "windows 7, xts 256", "sectors of 4096", "to go", "cbc 128"} {
 		t.Run(name, func(t *testing.T) {
 			path, _ := write(t, made[name].volume)
 			for _, key := range [][]byte{[]byte(testPassword), []byte(synth.RecoveryDigits(testRecovery)), synth.BEK(2, testKey)} {
