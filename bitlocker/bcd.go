@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf16"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 // BCDList is a baseline of boot configuration settings. Where the profile does not rest on Secure Boot, Windows asks for
@@ -24,7 +26,7 @@ type BCDRow struct {
 	Element Code32  `json:"element"`
 	Name    string  `json:"name,omitempty"` // as bcdedit spells it
 	Absent  bool    `json:"absent"`         // the setting must not be there
-	Digest  Hex     `json:"digest,omitempty"`
+	Digest  pcr.Hex `json:"digest,omitempty"`
 	Value   string  `json:"value,omitempty"` // of the few whose digest we know
 }
 
@@ -108,7 +110,7 @@ var bcdNames = map[uint32]string{
 
 // knownBCDValues maps digests back to values. The hash input is the raw value: two bytes for a boolean, eight for an
 // integer, UTF-16LE with its terminator for a string.
-func knownBCDValues() map[string]string {
+var knownBCDValues = sync.OnceValue(func() map[string]string {
 	known := map[string]string{}
 	add := func(raw []byte, value string) {
 		sum := sha256.Sum256(raw)
@@ -133,4 +135,4 @@ func knownBCDValues() map[string]string {
 		}
 	}
 	return known
-}
+})

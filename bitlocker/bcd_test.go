@@ -10,6 +10,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
 	"github.com/vtpmctl/vtpmctl/bitlocker/synth"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 func wide(s string) []byte {
@@ -32,7 +33,7 @@ func TestBCDBaselineIsDecoded(t *testing.T) {
 		{Kind: 3, Element: 0x99000020, Value: []byte{3}},
 	}
 	v := inspect(t, synth.Volume{BCD: rows}.Image())
-	digest := func(b []byte) bitlocker.Hex { d := sha256.Sum256(b); return d[:] }
+	digest := func(b []byte) pcr.Hex { d := sha256.Sum256(b); return d[:] }
 	want := []bitlocker.BCDList{{Role: 4, Rows: []bitlocker.BCDRow{
 		{Kind: "setting", Element: 0x16000049, Name: "testsigning", Absent: true},
 		{Kind: "object", Digest: digest([]byte("object"))[:20]},

@@ -1,19 +1,19 @@
 package bitlocker
 
 import (
-	"encoding/hex"
 	"fmt"
 	"time"
 	"unicode/utf16"
 
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// Code16 and Code32 are numbers that mean something only in hexadecimal; they are printed and marshalled that way.
-type (
-	Code16 uint16
-	Code32 uint32
-)
+// Code16 is a number that means something only in hexadecimal; it is printed and marshalled that way.
+type Code16 uint16
+
+// Code32 is a Code16 of twice the size.
+type Code32 uint32
 
 func (c Code16) String() string { return fmt.Sprintf("0x%04x", uint16(c)) }
 func (c Code32) String() string { return fmt.Sprintf("0x%08x", uint32(c)) }
@@ -24,21 +24,12 @@ func (c Code16) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 // MarshalText renders c as String does.
 func (c Code32) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Hex is a digest; it is printed and marshalled as lower-case hexadecimal.
-type Hex []byte
-
-func (h Hex) String() string { return hex.EncodeToString(h) }
-
-// MarshalText renders h as String does.
-func (h Hex) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
-// guid renders the 16 bytes of a GUID, whose first three fields are little-endian.
+// guid renders the 16 bytes of a GUID.
 func guid(b []byte) string {
 	if len(b) != 16 {
 		return ""
 	}
-	r := wire.LE(b)
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", r.U32(), r.U16(), r.U16(), r.Bytes(2), r.Bytes(6))
+	return eventlog.GUID(b).String()
 }
 
 // fileTime converts 100 ns units since 1601. It returns nil for zero and for years that RFC 3339 cannot write.

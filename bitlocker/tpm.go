@@ -1,16 +1,16 @@
 package bitlocker
 
 import (
-	"crypto"
-	_ "crypto/sha1" // the hashes a name algorithm can be
-	_ "crypto/sha256"
-	_ "crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/google/go-tpm/tpm2"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 // TPM is the public half of a TPM protector: under which conditions the TPM releases the key.
@@ -18,18 +18,18 @@ type TPM struct {
 	Version  TPMVersion `json:"version"`
 	PCRs     []int      `json:"pcrs"`
 	Profile  Profile    `json:"profile"`
-	Bank     string     `json:"bank,omitempty"` // empty when the policy is not one we can recompute
-	NameAlg  string     `json:"name_alg,omitempty"`
+	Bank     pcr.Bank   `json:"bank,omitempty"` // left out when the policy is not one we can recompute
+	NameAlg  pcr.Bank   `json:"name_alg,omitempty"`
 	PCRBits  Code32     `json:"pcr_bitmap"`
-	Expected Hex        `json:"expected_pcr_digest,omitempty"`
+	Expected pcr.Hex    `json:"expected_pcr_digest,omitempty"`
 	// Attributes are those of the sealed object (TPMA_OBJECT).
 	Attributes     Code32   `json:"attributes"`
 	AttributeNames []string `json:"attribute_names"`
 	Policy         Policy   `json:"policy"`
-	PolicyDigest   Hex      `json:"policy_digest,omitempty"`
+	PolicyDigest   pcr.Hex  `json:"policy_digest,omitempty"`
 	// Recomputed is what PolicyAuthValue and PolicyPCR give for Expected and PCRs. It equals PolicyDigest, or the policy
 	// is one we do not know.
-	Recomputed Hex `json:"recomputed_policy_digest,omitempty"`
+	Recomputed pcr.Hex `json:"recomputed_policy_digest,omitempty"`
 }
 
 // TPMVersion is the family of TPM that sealed the key.
@@ -72,28 +72,6 @@ func profileOf(pcrs []int) Profile {
 		return ProfileBIOS
 	}
 	return ProfileCustom
-}
-
-// Numbers of the TPM 2.0 library specification, part 2.
-const (
-	algSHA1      = 0x0004
-	algKeyedHash = 0x0008
-	algSHA256    = 0x000b
-	algSHA384    = 0x000c
-	algSHA512    = 0x000d
-	algNull      = 0x0010
-	algSM3       = 0x0012
-
-	ccPolicyAuthValue = 0x0000016b
-	ccPolicyPCR       = 0x0000017f
-)
-
-var algNames = map[uint16]string{
-	algSHA1: "sha1", algSHA256: "sha256", algSHA384: "sha384", algSHA512: "sha512", algSM3: "sm3_256",
-}
-
-var nameHashes = map[uint16]crypto.Hash{
-	algSHA1: crypto.SHA1, algSHA256: crypto.SHA256, algSHA384: crypto.SHA384, algSHA512: crypto.SHA512,
 }
 
 // attributeNames are the bits of TPMA_OBJECT, part 2 section 8.3.
@@ -159,7 +137,7 @@ func (t *TPM) decodePublic(public []byte) error {
 	if r.Err() != nil {
 		return r.Err()
 	}
-	t.NameAlg = nameOf(algNames, nameAlg)
+	t.NameAlg = pcr.Bank(nameAlg)
 	t.Attributes = Code32(attributes)
 	for _, bit := range bitsOf(attributes, nil) {
 		name := attributeNames[bit]
@@ -169,48 +147,45 @@ func (t *TPM) decodePublic(public []byte) error {
 		t.AttributeNames = append(t.AttributeNames, name)
 	}
 	t.PolicyDigest = slices.Clone(policy)
-	if scheme := r.U16(); typ != algKeyedHash || scheme != algNull {
+	if scheme := r.U16(); typ != uint16(tpm2.TPMAlgKeyedHash) || scheme != uint16(tpm2.TPMAlgNull) {
 		return fmt.Errorf("type 0x%04x, scheme 0x%04x are not those of sealed data", typ, scheme)
 	}
 	return r.Err()
 }
 
+// banks are those Windows may seal to, the likeliest first.
+var banks = []pcr.Bank{eventlog.SHA256, eventlog.SHA1, eventlog.SHA384, eventlog.SHA512, eventlog.SM3}
+
 // recompute finds the bank with which the known policy gives the stored digest. The datum does not name the bank, and
 // Windows takes SHA-1 where there is no SHA-256.
 func (t *TPM) recompute(selection []byte) error {
-	for alg, hash := range nameHashes {
-		if algNames[alg] != t.NameAlg {
-			continue
-		}
-		if len(t.Expected) != hash.Size() {
-			return fmt.Errorf("an expected PCR digest of %d bytes under %s", len(t.Expected), t.NameAlg)
-		}
-		for _, bank := range []uint16{algSHA256, algSHA1, algSHA384, algSHA512, algSM3} {
-			digest := policyDigest(hash, bank, selection, t.Expected)
-			if t.Recomputed == nil {
-				t.Recomputed = digest // SHA-256's, should none fit
-			}
-			if slices.Equal(digest, t.PolicyDigest) {
-				t.Policy, t.Bank, t.Recomputed = PolicyAuthValuePCR, algNames[bank], digest
-				return nil
-			}
-		}
-		return errors.New("the policy is not PolicyAuthValue and PolicyPCR over these PCRs: it cannot be predicted")
+	switch {
+	case !t.NameAlg.Known():
+		return fmt.Errorf("name algorithm %v is not known here", t.NameAlg)
+	case len(t.Expected) != t.NameAlg.Size():
+		return fmt.Errorf("an expected PCR digest of %d bytes under %v", len(t.Expected), t.NameAlg)
 	}
-	return fmt.Errorf("name algorithm %s has no hash here", t.NameAlg)
+	for _, bank := range banks {
+		digest := t.policy(bank, selection)
+		if t.Recomputed == nil {
+			t.Recomputed = digest // of the likeliest bank, should none fit
+		}
+		if slices.Equal(digest, t.PolicyDigest) {
+			t.Policy, t.Bank, t.Recomputed = PolicyAuthValuePCR, bank, digest
+			return nil
+		}
+	}
+	return errors.New("the policy is not PolicyAuthValue and PolicyPCR over these PCRs: it cannot be predicted")
 }
 
-// policyDigest is the digest of a session that ran PolicyAuthValue and then PolicyPCR (part 3, sections 23.17 and 23.7).
-func policyDigest(hash crypto.Hash, bank uint16, selection, pcrDigest []byte) Hex {
-	extend := func(policy []byte, update []byte) []byte {
-		h := hash.New()
-		h.Write(policy)
-		h.Write(update)
-		return h.Sum(nil)
-	}
-	policy := extend(make([]byte, hash.Size()), wire.NewBE().U32(ccPolicyAuthValue).Out())
-	selected := wire.NewBE().U32(ccPolicyPCR).U32(1).U16(bank).U8(uint8(len(selection))).Bytes(selection)
-	return extend(policy, selected.Bytes(pcrDigest).Out())
+// policy is the digest of a session that ran PolicyAuthValue and then PolicyPCR (part 3, sections 23.17 and 23.7).
+func (t *TPM) policy(bank pcr.Bank, selection []byte) pcr.Hex {
+	start := make([]byte, t.NameAlg.Size())
+	authValue := t.NameAlg.Sum(start, wire.NewBE().U32(uint32(tpm2.TPMCCPolicyAuthValue)).Out())
+	selected := tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{
+		{Hash: tpm2.TPMIAlgHash(bank), PCRSelect: selection},
+	}}
+	return pcr.PolicyPCR(t.NameAlg, authValue, selected, t.Expected)
 }
 
 // selectionBits turns a TPMS_PCR_SELECTION bit field into a bitmap; PCRs from 32 on do not exist.

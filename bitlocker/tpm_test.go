@@ -11,6 +11,8 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
 	"github.com/vtpmctl/vtpmctl/bitlocker/synth"
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 func inspectTPM(t *testing.T, s synth.TPM) (*bitlocker.TPM, []string) {
@@ -28,7 +30,7 @@ func TestTPMProtectorIsDecoded(t *testing.T) {
 	digest := sha256.Sum256(append(pcr7, make([]byte, 32)...)) // PCR 11 is sealed at its reset value
 	policy := goTPMPolicy(t, tpm2.TPMAlgSHA256, tpm2.TPMAlgSHA256, []uint{7, 11}, digest[:])
 	want := &bitlocker.TPM{
-		Version: "2.0", PCRs: []int{7, 11}, Profile: "secure_boot", Bank: "sha256", NameAlg: "sha256", PCRBits: 0x880,
+		Version: "2.0", PCRs: []int{7, 11}, Profile: "secure_boot", Bank: eventlog.SHA256, NameAlg: eventlog.SHA256, PCRBits: 0x880,
 		Expected: digest[:], Attributes: 0x412, AttributeNames: []string{"fixedTPM", "fixedParent", "noDA"},
 		Policy: "auth_value_and_pcr", PolicyDigest: policy, Recomputed: policy,
 	}
@@ -64,20 +66,20 @@ func goTPMPolicy(t *testing.T, nameAlg, bank tpm2.TPMIAlgHash, pcrs []uint, dige
 func TestTheBankIsTheOneThatGivesThePolicy(t *testing.T) {
 	for name, c := range map[string]struct {
 		tpm       synth.TPM
-		bank, alg string
+		bank, alg pcr.Bank
 		goBank    tpm2.TPMIAlgHash
 		goAlg     tpm2.TPMIAlgHash
 	}{
-		"SHA-256":                    {synth.TPM{}, "sha256", "sha256", tpm2.TPMAlgSHA256, tpm2.TPMAlgSHA256},
-		"SHA-1 PCRs, SHA-256 object": {synth.TPM{Bank: 4}, "sha1", "sha256", tpm2.TPMAlgSHA1, tpm2.TPMAlgSHA256},
-		"SHA-1 throughout":           {synth.TPM{Bank: 4, NameAlg: 4}, "sha1", "sha1", tpm2.TPMAlgSHA1, tpm2.TPMAlgSHA1},
-		"SHA-384":                    {synth.TPM{Bank: 0xc, NameAlg: 0xc}, "sha384", "sha384", tpm2.TPMAlgSHA384, tpm2.TPMAlgSHA384},
+		"SHA-256":                    {synth.TPM{}, eventlog.SHA256, eventlog.SHA256, tpm2.TPMAlgSHA256, tpm2.TPMAlgSHA256},
+		"SHA-1 PCRs, SHA-256 object": {synth.TPM{Bank: 4}, eventlog.SHA1, eventlog.SHA256, tpm2.TPMAlgSHA1, tpm2.TPMAlgSHA256},
+		"SHA-1 throughout":           {synth.TPM{Bank: 4, NameAlg: 4}, eventlog.SHA1, eventlog.SHA1, tpm2.TPMAlgSHA1, tpm2.TPMAlgSHA1},
+		"SHA-384":                    {synth.TPM{Bank: 0xc, NameAlg: 0xc}, eventlog.SHA384, eventlog.SHA384, tpm2.TPMAlgSHA384, tpm2.TPMAlgSHA384},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.tpm.PCRs = []int{0, 2, 4, 11}
 			got, warnings := inspectTPM(t, c.tpm)
 			if got.Bank != c.bank || got.NameAlg != c.alg || got.Profile != bitlocker.ProfileUEFI || len(warnings) != 0 {
-				t.Errorf("bank %q, name algorithm %q, profile %q, warnings %q", got.Bank, got.NameAlg, got.Profile, warnings)
+				t.Errorf("bank %v, name algorithm %v, profile %q, warnings %q", got.Bank, got.NameAlg, got.Profile, warnings)
 			}
 			if want := goTPMPolicy(t, c.goAlg, c.goBank, []uint{0, 2, 4, 11}, got.Expected); !bytes.Equal(got.PolicyDigest, want) {
 				t.Errorf("policy %v, go-tpm gives %x", got.PolicyDigest, want)
@@ -89,8 +91,8 @@ func TestTheBankIsTheOneThatGivesThePolicy(t *testing.T) {
 func TestAnUnknownPolicyIsNeverTakenForTheKnownOne(t *testing.T) {
 	other := sha256.Sum256([]byte("PolicyOR of two branches"))
 	got, warnings := inspectTPM(t, synth.TPM{PCRs: []int{7, 11}, Policy: other[:]})
-	if got.Policy != bitlocker.PolicyUnknown || got.Bank != "" || bytes.Equal(got.Recomputed, got.PolicyDigest) {
-		t.Errorf("policy %q, bank %q, recomputed %v", got.Policy, got.Bank, got.Recomputed)
+	if got.Policy != bitlocker.PolicyUnknown || got.Bank != 0 || bytes.Equal(got.Recomputed, got.PolicyDigest) {
+		t.Errorf("policy %q, bank %v, recomputed %v", got.Policy, got.Bank, got.Recomputed)
 	}
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "cannot be predicted") {
 		t.Errorf("warnings %q", warnings)

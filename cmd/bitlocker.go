@@ -222,7 +222,7 @@ func tpmTable(t *out.Table, p bitlocker.Protector) {
 	if p.TPM.Version != bitlocker.TPM20 {
 		return
 	}
-	if p.TPM.Bank != "" {
+	if p.TPM.Bank != 0 {
 		t.Field("bank", p.TPM.Bank)
 	}
 	t.Field("PCR digest", p.TPM.Expected)

@@ -31,8 +31,8 @@ func (m *maker) ccmDatum(key, plain []byte) []byte {
 // seal is AES-CCM (RFC 3610) with a 12-byte nonce, a 16-byte tag and no associated data.
 func seal(key, nonce, plain []byte) (tag, ciphertext []byte) {
 	block := must(aes.NewCipher(key))
-	first := append([]byte{(16-2)/2<<3 | 3 - 1}, nonce...)
-	mac := append(first, byte(len(plain)>>16), byte(len(plain)>>8), byte(len(plain)))
+	mac := append([]byte{(16-2)/2<<3 | 3 - 1}, nonce...)
+	mac = append(mac, byte(len(plain)>>16), byte(len(plain)>>8), byte(len(plain)))
 	block.Encrypt(mac, mac)
 	for rest := plain; len(rest) > 0; {
 		n := min(len(rest), 16)
