@@ -155,7 +155,6 @@ func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
 		groupMain: {
 			a.pcrCommand(),
-			a.eventlogCommand(),
 			a.bitlockerCommand(),
 		},
 		groupTPM:  {},

@@ -39,7 +39,6 @@ func TestScripts(t *testing.T) {
 			"exits":    scriptExits,
 			"jsonpath": scriptJSONPath,
 			"fveimage": scriptFVEImage,
-			"bootlog":  scriptBootLog,
 		},
 	})
 }

@@ -210,9 +210,11 @@ func (t *TPM) clearFleeting() {
 
 // durable encodes what a crash must not lose. Power that may fail takes the powered part with it, unless a shutdown
 // saved it.
-func (t *TPM) durable() []byte {
+func (t *TPM) durable() []byte { return t.lasting(t.power == StaysOn || t.nv.Orderly == suState) }
+
+// lasting encodes what is in NV and, on demand, what is there as long as power is.
+func (t *TPM) lasting(keep bool) []byte {
 	c := &coder{w: wire.NewBE()}
-	keep := t.power == StaysOn || t.nv.Orderly == suState
 	c.yesNo(&t.started)
 	t.nv.code(c)
 	c.yesNo(&keep)
@@ -233,13 +235,17 @@ func (t *TPM) commit() error {
 	if t.keepFleets {
 		f = t.fleets()
 	}
-	w := wire.NewBE().U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
-	w.Bytes(marshal(&t.clocks)).Bytes(durable).Bytes(marshal(f))
-	if err := t.store.Save(w.Out()); err != nil {
+	if err := t.store.Save(t.layout(durable, f)); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
 	}
 	t.saved = durable
 	return nil
+}
+
+// layout puts a state blob together.
+func (t *TPM) layout(lasting []byte, f *fleeting) []byte {
+	w := wire.NewBE().U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
+	return w.Bytes(marshal(&t.clocks)).Bytes(lasting).Bytes(marshal(f)).Out()
 }
 
 func (t *TPM) fleets() *fleeting {

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package serve
+
+import "net"
+
+func quick(conn net.Conn) net.Conn { return conn }
