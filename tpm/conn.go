@@ -63,9 +63,17 @@ func (c *conn) settle(ctx context.Context) error {
 	if c.broken != nil || c.pending == nil {
 		return c.broken
 	}
-	_, err := c.answer(c.link.resume(ctx))
+	rsp, err := c.link.resume(ctx)
+	if errors.Is(err, errNothingOwed) {
+		c.pending = nil
+		return nil
+	}
+	_, err = c.answer(rsp, err)
 	return err
 }
+
+// errNothingOwed is what a link's resume returns when the interrupted command has ended without an answer.
+var errNothingOwed = errors.New("no answer is owed")
 
 // answer takes what the link returned for the pending command. An error that is not the context's breaks the
 // connection for good: where one answer was lost, the next one read might belong to another command.

@@ -39,9 +39,7 @@ func (l inProcess) exchange(_ context.Context, command []byte) ([]byte, error) {
 	return rsp, engineError(err)
 }
 
-func (l inProcess) resume(context.Context) ([]byte, error) {
-	return nil, fail.E(fail.Internal, "the engine owes no late answer")
-}
+func (l inProcess) resume(context.Context) ([]byte, error) { return nil, errNothingOwed }
 
 func (l inProcess) close() error { return engineError(l.tpm.Close()) }
 

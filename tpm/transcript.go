@@ -105,10 +105,7 @@ func (r *recorder) exchange(ctx context.Context, command []byte) ([]byte, error)
 	return r.write(rsp, err)
 }
 
-func (r *recorder) resume(ctx context.Context) ([]byte, error) {
-	rsp, err := r.link.resume(ctx)
-	return r.write(rsp, err)
-}
+func (r *recorder) resume(ctx context.Context) ([]byte, error) { return r.write(r.link.resume(ctx)) }
 
 func (r *recorder) write(rsp []byte, err error) ([]byte, error) {
 	if err != nil {
@@ -161,8 +158,6 @@ func (r *replay) exchange(_ context.Context, command []byte) ([]byte, error) {
 	return next.Response, nil
 }
 
-func (r *replay) resume(context.Context) ([]byte, error) {
-	return nil, fail.E(fail.Internal, "%s: a transcript owes no late answer", r.path)
-}
+func (r *replay) resume(context.Context) ([]byte, error) { return nil, errNothingOwed }
 
 func (r *replay) close() error { return nil }
