@@ -155,6 +155,7 @@ func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
 		groupMain: {
 			a.pcrCommand(),
+			a.eventlogCommand(),
 			a.bitlockerCommand(),
 		},
 		groupTPM:  {},

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"exits":    scriptExits,
 			"jsonpath": scriptJSONPath,
 			"fveimage": scriptFVEImage,
+			"bootlog":  scriptBootLog,
 		},
 	})
 }

@@ -232,6 +232,9 @@ func (l *Log) survey() {
 		l.note("bank_subset", 0, -1, fmt.Sprintf("%d events carry fewer banks than the header declares", partial))
 	}
 	for _, a := range l.Banks[declared:] {
+		if l.Format != FormatAgile {
+			break // other formats declare nothing
+		}
 		l.note("undeclared_bank", 0, -1, fmt.Sprintf("events carry %s, which the header does not declare", a))
 	}
 	if l.Banks == nil {

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -36,17 +37,17 @@ var shimVariables = map[string]bool{"MokList": true, "MokListX": true, "MokSBSta
 	"MokListTrusted": true, "SbatLevel": true, "MokPolicy": true, "HSIStatus": true, "Shim": true}
 
 func decodeIPL(e *Event) (Decoded, error) {
+	for _, p := range grubPrefixes { // whatever follows: a command may hold any byte
+		if rest, found := bytes.CutPrefix(e.Data, []byte(p.prefix)); found {
+			return &Loader{Producer: "grub", What: p.what, Text: string(bytes.TrimRight(rest, "\x00")), hashed: rest}, nil
+		}
+	}
 	text, ok := printable(e.Data)
 	if !ok {
 		if wide, isWide := utf16Text(e.Data); isWide {
 			return decodeWideIPL(wide), nil
 		}
 		return opaque(e.Data), nil
-	}
-	for _, p := range grubPrefixes {
-		if rest, found := strings.CutPrefix(text, p.prefix); found {
-			return &Loader{Producer: "grub", What: p.what, Text: rest, hashed: e.Data[len(p.prefix):]}, nil
-		}
 	}
 	switch {
 	case shimVariables[text]:

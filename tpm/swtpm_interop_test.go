@@ -81,3 +81,27 @@ func TestSWTPMAnswers(t *testing.T) {
 		})
 	}
 }
+
+func TestSWTPMIsUnderstood(t *testing.T) {
+	c, err := Open(t.Context(), startSWTPM(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	compareShapes(t, c)
+	caps, err := Probe(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caps.Manufacturer.ID != "IBM" || caps.VendorString != "SW   TPM" || len(caps.Banks) < 4 || len(caps.Refused) != 0 {
+		t.Errorf("%+v", caps)
+	}
+	for _, property := range caps.Properties {
+		if property.Name == "" {
+			t.Errorf("property %s has no name", property.ID)
+		}
+	}
+	if len(caps.Commands) < 100 {
+		t.Errorf("%d commands", len(caps.Commands))
+	}
+}

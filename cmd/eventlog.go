@@ -1,0 +1,389 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/file"
+	"github.com/vtpmctl/vtpmctl/internal/out"
+	"github.com/vtpmctl/vtpmctl/pcr"
+)
+
+func (a *app) eventlogCommand() *cobra.Command {
+	return noun("eventlog", "read, replay and explain measured-boot event logs",
+		a.eventlogShowCommand(), a.eventlogReplayCommand())
+}
+
+// sourceHelp is said by every verb that reads a log.
+const sourceHelp = `FILE is any log: TCG crypto-agile or SHA-1, CCEL, Windows WBCL and bundles of them, IMA lists, systemd's log, CEL as JSON,
+CBOR or TLV, also as hex or base64; "-" is stdin. Without FILE it is the log of the running system.`
+
+// logFlags say which logs are read.
+type logFlags struct {
+	with []string
+}
+
+func (o *logFlags) define(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.with, "with", nil, "also read this log of the same boot: a `FILE`, \"ima\" or \"systemd\" for the live one")
+}
+
+// read reads the log named by args, the live one without a name, and what --with adds. It says where it came from.
+func (o *logFlags) read(a *app, args []string) (log *eventlog.Log, source string, err error) {
+	if log, source, err = a.readLog(args); err != nil {
+		return nil, source, err
+	}
+	for _, name := range o.with {
+		later, err := a.readLater(name)
+		if err != nil {
+			return nil, source, err
+		}
+		log.Append(later)
+	}
+	return log, source, nil
+}
+
+func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
+	if len(args) == 0 {
+		data, source, err := a.Host.EventLog(eventlog.MaxSize)
+		if err != nil {
+			return nil, source, err
+		}
+		return parseLog(data, source)
+	}
+	in := a.In
+	if args[0] == "-" {
+		var err error
+		if in, err = a.stdin(); err != nil {
+			return nil, args[0], err
+		}
+	}
+	data, err := file.Read(args[0], in, eventlog.MaxSize)
+	if err != nil {
+		return nil, args[0], err
+	}
+	return parseLog(data, args[0])
+}
+
+func parseLog(data []byte, source string) (*eventlog.Log, string, error) {
+	log, err := eventlog.Parse(data)
+	if err != nil {
+		return nil, source, fmt.Errorf("%s: %w", source, err)
+	}
+	return log, source, nil
+}
+
+// readLater reads a log that --with names.
+func (a *app) readLater(name string) (*eventlog.Log, error) {
+	read := a.Host.IMALog
+	switch name {
+	case "ima":
+	case "systemd":
+		read = a.Host.SystemdLog
+	default:
+		log, _, err := a.readLog([]string{name})
+		return log, err
+	}
+	data, source, err := read(eventlog.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	log, _, err := parseLog(data, source)
+	return log, err
+}
+
+// eventFilter selects events by register and type.
+type eventFilter struct {
+	pcrs  pcr.Selection
+	types []string
+
+	set  pcr.Set
+	want []eventlog.EventType
+}
+
+func (o *eventFilter) define(f *pflag.FlagSet) {
+	f.TextVar(&o.pcrs, "pcr", o.pcrs, "only events of these `PCRs`: numbers, ranges and names")
+	f.StringSliceVar(&o.types, "type", nil, "only events of this `TYPE`: a name such as EV_SEPARATOR or efi-action, or a number")
+}
+
+// prepare checks the words of the filter.
+func (o *eventFilter) prepare() error {
+	for _, s := range o.pcrs {
+		o.set |= s.PCRs
+	}
+	for _, name := range o.types {
+		t, ok := eventlog.ParseType(name)
+		if !ok {
+			return fail.E(fail.Usage, "there is no event type %q", name).Hint("vtpmctl eventlog show prints the types a log has")
+		}
+		o.want = append(o.want, t)
+	}
+	return nil
+}
+
+func (o *eventFilter) match(e *eventlog.Event) bool {
+	if o.set != 0 && (e.PCR >= pcr.Count || !o.set.Has(int(e.PCR))) {
+		return false
+	}
+	return len(o.want) == 0 || slices.Contains(o.want, e.Type)
+}
+
+// eventlogDoc is the result of eventlog show.
+type eventlogDoc struct {
+	Source string `json:"source"`
+	*eventlog.Log
+	Older  int               `json:"older_logs"`
+	Events []eventlog.Record `json:"events"`
+
+	filter eventFilter
+	bank   eventlog.Alg // whose digests the table has; 0 for none
+}
+
+func (eventlogDoc) Schema() string { return "vtpmctl.eventlog/v1" }
+
+// records yields the events that were asked for, decoded one at a time: a log may have tens of thousands.
+func (d eventlogDoc) records() iter.Seq[eventlog.Record] {
+	return func(yield func(eventlog.Record) bool) {
+		for i := range d.Log.Events {
+			if e := &d.Log.Events[i]; d.filter.match(e) && !yield(e.Record()) {
+				return
+			}
+		}
+	}
+}
+
+// Lines gives one event a line.
+func (d eventlogDoc) Lines() iter.Seq[any] {
+	return func(yield func(any) bool) {
+		for r := range d.records() {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+func (d eventlogDoc) Table(t *out.Table) {
+	logHead(t, d.Source, d.Log)
+	t.Text("")
+	head := []string{"#", "PCR", "TYPE", "DATA"}
+	if d.bank != 0 {
+		head = append(head, strings.ToUpper(d.bank.String()))
+	}
+	t.Head(append(head, "EVENT")...)
+	for r := range d.records() {
+		row := []any{r.Number, register(&r), r.Type, binding(r.Check)}
+		if d.bank != 0 {
+			row = append(row, r.Digests[d.bank])
+		}
+		t.Row(append(row, eventText(&r))...)
+	}
+	logNotes(t, d.Log.Notes)
+}
+
+// logHead says what kind of log it is.
+func logHead(t *out.Table, source string, log *eventlog.Log) {
+	names := make([]string, len(log.Banks))
+	for i, b := range log.Banks {
+		names[i] = b.String()
+	}
+	t.Field("log", source)
+	t.Field("format", strings.Join(append(slices.Clone(log.Layers), string(log.Format)), ", "))
+	t.Field("banks", strings.Join(names, ", "))
+	t.Field("events", strconv.Itoa(len(log.Events)))
+}
+
+// maxNotes bounds the notes of a table; JSON has them all.
+const maxNotes = 20
+
+func logNotes(t *out.Table, notes []eventlog.Note) {
+	for i, n := range notes {
+		if i == maxNotes {
+			t.Text("note: %d more in the JSON output", len(notes)-i)
+			break
+		}
+		t.Text("note: offset %d: %s", n.Offset, n.Text)
+	}
+}
+
+func register(r *eventlog.Record) any {
+	if r.PCR != nil {
+		return *r.PCR
+	}
+	return out.Dim(r.Register)
+}
+
+// binding says in a word how far the digest vouches for the data.
+func binding(c eventlog.Check) any {
+	switch c.Binding {
+	case eventlog.Broken:
+		return out.No("BROKEN")
+	case eventlog.Bound:
+		return out.OK("bound")
+	case eventlog.Label:
+		return "label"
+	}
+	return out.Dim(string(c.Binding))
+}
+
+// eventText is the summary, with what did not decode behind it.
+func eventText(r *eventlog.Record) string {
+	if r.Note != "" {
+		return r.Summary + " [" + r.Note + "]"
+	}
+	return r.Summary
+}
+
+func (a *app) eventlogShowCommand() *cobra.Command {
+	var logs logFlags
+	var filter eventFilter
+	var bank string
+	return a.command(verb{
+		use:   "show [FILE]",
+		short: "print the events of a log, decoded",
+		long: sourceHelp + `
+
+The column DATA says how far an event's digest vouches for what is printed beside it:
+  bound    the digest is that of the data: it is as true as the PCR
+  label    the digest is that of something outside the log, such as a file; the data only names it
+  BROKEN   the digest should be that of the data, and is not
+  unbound  the event extends nothing
+No digest covers an event's type. A log that ends early is shown as far as it goes, with a note.
+-o jsonl prints one event a line, -o tpm2 what tpm2_eventlog prints.`,
+		example: "vtpmctl eventlog show\nvtpmctl eventlog show boot.bin --pcr 7 -o json\n" +
+			"vtpmctl eventlog show - --type EV_EFI_ACTION < boot.bin",
+		args:    cobra.MaximumNArgs(1),
+		formats: []out.Format{out.FormatJSONL, out.FormatTPM2},
+		exits:   []fail.Kind{fail.BadInput, fail.MissingInput, fail.Permission},
+		flags: func(f *pflag.FlagSet) {
+			logs.define(f)
+			filter.define(f)
+			f.StringVar(&bank, "digests", "", "add a column with the digests of this `BANK`")
+		},
+		run: func(_ context.Context, args []string) (out.Doc, error) {
+			if err := filter.prepare(); err != nil {
+				return nil, err
+			}
+			var alg eventlog.Alg
+			if bank != "" {
+				var err error
+				if alg, err = pcr.ParseBank(bank); err != nil {
+					return nil, err
+				}
+			}
+			log, source, err := logs.read(a, args)
+			if err != nil {
+				return nil, err
+			}
+			doc := eventlogDoc{Source: source, Log: log, Older: len(log.Older), filter: filter, bank: alg, Events: []eventlog.Record{}}
+			if a.format == out.FormatJSON || a.format == out.FormatYAML {
+				doc.Events = slices.AppendSeq(doc.Events, doc.records())
+			}
+			return doc, nil
+		},
+	})
+}
+
+// replayDoc is the result of eventlog replay.
+type replayDoc struct {
+	Source   string          `json:"source"`
+	Format   eventlog.Format `json:"format"`
+	Complete bool            `json:"complete"` // every byte of the log was read
+	Events   int             `json:"events"`
+	*eventlog.Replay
+
+	log *eventlog.Log
+}
+
+func (replayDoc) Schema() string { return "vtpmctl.eventlog-replay/v1" }
+
+func (d replayDoc) Table(t *out.Table) {
+	logHead(t, d.Source, d.log)
+	t.Text("")
+	t.Head("BANK", "PCR", "NAME", "EVENTS", "VALUE")
+	for _, b := range d.Banks {
+		for _, p := range b.PCRs {
+			t.Row(b.Alg, p.Index, out.Dim(registerName(d.log, p.Index)), p.Events, p.Value)
+		}
+	}
+	said := make(map[string]bool)
+	for _, b := range d.Banks {
+		for _, p := range b.PCRs {
+			if why := fmt.Sprintf("PCR %d starts at …%x: %s", p.Index, p.Start[len(p.Start)-1:], p.StartReason); p.StartReason != "reset value" && !said[why] {
+				said[why] = true
+				t.Text("note: %s", why)
+			}
+			if p.Missing > 0 {
+				t.Text("note: %d events of PCR %d have no %s digest: that value is not what the TPM holds", p.Missing, p.Index, b.Alg.String())
+			}
+		}
+	}
+	logNotes(t, d.Notes)
+}
+
+// registerName names a register: those of a confidential guest's log are no PCRs.
+func registerName(log *eventlog.Log, index int) string {
+	if !log.CC {
+		return pcr.UsageOf(index).Name
+	}
+	if index == 0 {
+		return "mrtd"
+	}
+	return fmt.Sprintf("rtmr%d", index-1)
+}
+
+// values are the replayed values as PCR values, those of untouched PCRs included.
+func (d replayDoc) values() *pcr.Values {
+	v := &pcr.Values{}
+	for i := range d.Banks {
+		b := &d.Banks[i]
+		values := pcr.BankValues{Bank: b.Alg}
+		for index := range pcr.Count {
+			digest := eventlog.ResetValue(b.Alg, index)
+			if p := b.PCR(index); p != nil {
+				digest = p.Value
+			}
+			values.PCRs = append(values.PCRs, pcr.Value{PCR: index, Digest: digest})
+		}
+		v.Banks = append(v.Banks, values)
+	}
+	return v
+}
+
+// Render gives the text of tpm2_pcrread.
+func (d replayDoc) Render(w io.Writer, _ out.Format) error { return d.values().WritePCRRead(w) }
+
+func (a *app) eventlogReplayCommand() *cobra.Command {
+	var logs logFlags
+	return a.command(verb{
+		use:   "replay [FILE]",
+		short: "compute what the PCRs hold if a log is true, in every bank",
+		long: sourceHelp + `
+
+Where a PCR does not start at its reset value, the reason is said: the locality of TPM2_Startup, an H-CRTM, a dynamic
+launch. -o pcrread prints all 24 PCRs as tpm2_pcrread does.`,
+		example: "vtpmctl eventlog replay\nvtpmctl eventlog replay boot.bin -o pcrread\nvtpmctl eventlog replay --with systemd --with ima",
+		args:    cobra.MaximumNArgs(1),
+		formats: []out.Format{out.FormatPCRRead},
+		exits:   []fail.Kind{fail.BadInput, fail.MissingInput, fail.Permission},
+		flags:   logs.define,
+		run: func(_ context.Context, args []string) (out.Doc, error) {
+			log, source, err := logs.read(a, args)
+			if err != nil {
+				return nil, err
+			}
+			doc := replayDoc{Source: source, Format: log.Format, Complete: log.Complete(), Events: len(log.Events), Replay: log.Replay(), log: log}
+			doc.Notes = append(slices.Clone(log.Notes), doc.Notes...)
+			return doc, nil
+		},
+	})
+}
