@@ -80,7 +80,7 @@ func writeHelp(w io.Writer, c *cobra.Command) {
 		fmt.Fprintf(w, "\nFlags:\n%s", flagText(own))
 	}
 	if !c.HasParent() {
-		fmt.Fprintf(w, "\nFlags of every command:\n%s", flagText(c.PersistentFlags()))
+		fmt.Fprintf(w, "Flags of every command:\n%s", flagText(c.PersistentFlags()))
 		fmt.Fprint(w, "\nMore: vtpmctl help exit-codes | environment | formats | pcrs\n")
 		return
 	}
