@@ -5,9 +5,13 @@ import "fmt"
 // State is the conversion state of a volume.
 type State uint16
 
+const stateDecrypted State = 1
+
 var stateNames = map[State]string{
 	0: "null",
-	1: "decrypted",
+
+	stateDecrypted: "decrypted",
+
 	2: "converting",
 	3: "paused",
 	4: "encrypted",

@@ -3,10 +3,12 @@ package cmd_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/bitlocker/synth"
 	"github.com/vtpmctl/vtpmctl/cmd"
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	logs "github.com/vtpmctl/vtpmctl/eventlog/synth"
 )
 
 // fveWords are the words of fveimage: each changes the volume that is made.
@@ -27,6 +31,7 @@ var fveWords = map[string]func(*synth.Volume){
 	},
 	"tpm":         protectedBy(synth.TPM{PCRs: []int{7, 11}}.Protector()),
 	"tpm-pin":     protectedBy(synth.TPM{PCRs: []int{0, 2, 4, 11}, PIN: true}.Protector()),
+	"tpm-booted":  protectedBy(synth.TPM{PCRs: []int{7, 11}, Values: map[int][]byte{7: bootedPCR7()}}.Protector()),
 	"tpm-unknown": protectedBy(synth.TPM{PCRs: []int{7, 11}, Policy: make([]byte, 32)}.Protector()),
 	"recovery":    protectedBy(synth.Sealed(true)),
 	"password":    protectedBy(synth.Sealed(false)),
@@ -79,6 +84,15 @@ func scriptFVEImage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), img, 0o600))
 }
 
+// bootedPCR7 is the value the log of "bootlog FILE windows" leads to.
+func bootedPCR7() []byte {
+	log, err := eventlog.Parse(logs.Windows(logs.Default()).Log)
+	if err != nil {
+		panic(err)
+	}
+	return log.Replay().Bank(eventlog.SHA256).PCR(7).Value
+}
+
 // TestBitlockerInspectKeepsItsFields holds the contract of the JSON: fields are added, never renamed or dropped.
 func TestBitlockerInspectKeepsItsFields(t *testing.T) {
 	img, _ := fveImage("tpm", "recovery", "key-file", "bcd", "bad-crc")
@@ -114,6 +128,43 @@ func TestBitlockerInspectKeepsItsFields(t *testing.T) {
 		"volumes.protectors.tpm.recomputed_policy_digest", "volumes.protectors.tpm.version",
 		"volumes.protectors.wmi_type",
 		"volumes.sector_size", "volumes.state", "volumes.volume_id", "volumes.warnings",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestBitlockerCheckKeepsItsFields does the same for the verdict.
+func TestBitlockerCheckKeepsItsFields(t *testing.T) {
+	dir := t.TempDir()
+	img, _ := fveImage("tpm", "tpm-pin")
+	values := func(pcr4 string) []byte {
+		zero := strings.Repeat("00", 32)
+		return fmt.Appendf(nil, `{"banks":[{"name":"sha256","pcrs":[{"pcr":0,"value":%q},{"pcr":2,"value":%q},`+
+			`{"pcr":4,"value":%q},{"pcr":7,"value":%q}]}]}`, zero, zero, pcr4, zero)
+	}
+	for name, data := range map[string][]byte{
+		"disk.img": img, "now": values(strings.Repeat("11", 32)), "good": values(strings.Repeat("00", 32)),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := fields(t, "bitlocker", "check", filepath.Join(dir, "disk.img"), "--pcrs", filepath.Join(dir, "now"),
+		"--good", filepath.Join(dir, "good"), "-o", "json")
+	want := []string{
+		"pcrs_file", "schema", "source", "volumes",
+		"volumes.checks", "volumes.checks.detail", "volumes.checks.name", "volumes.checks.result",
+		"volumes.forecasts", "volumes.forecasts.bank", "volumes.forecasts.changed_pcrs",
+		"volumes.forecasts.changed_pcrs.actual", "volumes.forecasts.changed_pcrs.bank",
+		"volumes.forecasts.changed_pcrs.expected", "volumes.forecasts.changed_pcrs.measures",
+		"volumes.forecasts.changed_pcrs.pcr", "volumes.forecasts.changed_pcrs.pcr_name",
+		"volumes.forecasts.expected_pcr_digest", "volumes.forecasts.id", "volumes.forecasts.kind", "volumes.forecasts.pcrs",
+		"volumes.forecasts.predicted_pcr_digest", "volumes.forecasts.reason", "volumes.forecasts.releases",
+		"volumes.outcome",
+		"volumes.partition", "volumes.partition.kind", "volumes.partition.number", "volumes.partition.offset",
+		"volumes.partition.size",
+		"volumes.volume_id",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

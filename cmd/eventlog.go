@@ -14,7 +14,6 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
-	"github.com/vtpmctl/vtpmctl/internal/file"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
 )
@@ -60,14 +59,7 @@ func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
 		}
 		return parseLog(data, source)
 	}
-	in := a.In
-	if args[0] == "-" {
-		var err error
-		if in, err = a.stdin(); err != nil {
-			return nil, args[0], err
-		}
-	}
-	data, err := file.Read(args[0], in, eventlog.MaxSize)
+	data, err := a.readInput(args[0], eventlog.MaxSize)
 	if err != nil {
 		return nil, args[0], err
 	}

@@ -236,14 +236,7 @@ values (tpm2_pcrread -F values) need --pcrs to say what they are.`,
 			f.TextVar(&pcrs, "pcrs", pcrs, "compare these `PCRs` only")
 		},
 		onTPM: func(_ context.Context, t tpm.Conn, args []string) (out.Doc, error) {
-			in := a.In
-			if args[0] == "-" {
-				var err error
-				if in, err = a.stdin(); err != nil {
-					return nil, err
-				}
-			}
-			data, err := file.Read(args[0], in, pcr.MaxFile)
+			data, err := a.readInput(args[0], pcr.MaxFile)
 			if err != nil {
 				return nil, err
 			}

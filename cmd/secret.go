@@ -33,11 +33,8 @@ func (a *app) stdin() (io.Reader, error) {
 	return a.In, nil
 }
 
-// maxSecretFile bounds the file of a PIN or passphrase, in bytes.
-const maxSecretFile = 4096
-
-// secretFromFile reads a PIN or passphrase. Editors and echo end a file with a line end; it is not part of the secret.
-func (a *app) secretFromFile(path string) ([]byte, error) {
+// readInput reads a whole input file of at most limit bytes; "-" is stdin.
+func (a *app) readInput(path string, limit int64) ([]byte, error) {
 	in := a.In
 	if path == "-" {
 		var err error
@@ -45,7 +42,15 @@ func (a *app) secretFromFile(path string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	data, err := file.Read(path, in, maxSecretFile)
+	return file.Read(path, in, limit)
+}
+
+// maxSecretFile bounds the file of a PIN or passphrase, in bytes.
+const maxSecretFile = 4096
+
+// secretFromFile reads a PIN or passphrase. Editors and echo end a file with a line end; it is not part of the secret.
+func (a *app) secretFromFile(path string) ([]byte, error) {
+	data, err := a.readInput(path, maxSecretFile)
 	if err != nil {
 		return nil, err
 	}

@@ -23,8 +23,8 @@ type app struct {
 	globals
 }
 
-// verb is one command of the tree. Either onTPM or run is set: a verb that has onTPM gets an open TPM that lets through
-// the declared effects alone; a verb that has run opens none by itself.
+// verb is one command of the tree. A verb that has onTPM gets an open TPM that lets through the declared effects alone; a
+// verb that has run opens none by itself. One that has both needs a TPM unless offline says that its flags spare it.
 type verb struct {
 	use     string // "read [SELECTION]"
 	short   string // one line, lower case
@@ -39,8 +39,9 @@ type verb struct {
 	named   func(args []string) ([]tpm2.TPMHandle, error) // persistent objects and NV indices the user named
 	endless bool                                          // serves until interrupted: --timeout does not apply
 
-	onTPM func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error)
-	run   func(ctx context.Context, args []string) (out.Doc, error)
+	onTPM   func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error)
+	run     func(ctx context.Context, args []string) (out.Doc, error)
+	offline func() bool
 }
 
 // command turns v into a command. The result and the error of a verb are both told: a negative verdict has a Doc to
@@ -79,7 +80,7 @@ func (a *app) command(v verb) *cobra.Command {
 
 // call runs v, on a TPM where it asked for one.
 func (a *app) call(ctx context.Context, v verb, args []string) (out.Page, error) {
-	if v.onTPM == nil {
+	if v.onTPM == nil || v.offline != nil && v.offline() {
 		doc, err := v.run(ctx, args)
 		return out.Page{Doc: doc}, err
 	}

@@ -89,25 +89,29 @@ func vmkDatum(vmk []byte) []byte { return keyDatum(0x2003, vmk) }
 // TPM says under which PCR values a TPM protector is sealed. Private stays opaque; Private and Public may come from a
 // real TPM, else they are made up and no TPM loads them.
 type TPM struct {
-	PCRs    []int
-	Bank    uint16         // 0: SHA-256
-	NameAlg uint16         // 0: SHA-256
-	Values  map[int][]byte // expected PCR values; missing ones are zero
-	PIN     bool           // TPM and PIN
-	Policy  []byte         // instead of the policy Windows writes
-	Private []byte         // TPM2B_PRIVATE without its size
-	Public  []byte         // TPM2B_PUBLIC without its size
+	PCRs       []int
+	Bank       uint16         // 0: SHA-256
+	NameAlg    uint16         // 0: SHA-256
+	Values     map[int][]byte // expected PCR values; missing ones are zero
+	PIN        bool           // a PIN as well
+	StartupKey bool           // a key file as well
+	Policy     []byte         // instead of the policy Windows writes
+	Private    []byte         // TPM2B_PRIVATE without its size
+	Public     []byte         // TPM2B_PUBLIC without its size
 }
 
 // Protector makes the TPM protector.
 func (t TPM) Protector() Protector {
 	p := Protector{protection: 0x0100, name: "TPM Protection"}
 	if t.PIN {
-		p.protection = 0x0500
+		p.protection |= 0x0400
+	}
+	if t.StartupKey {
+		p.protection |= 0x0200
 	}
 	p.properties = func(m *maker, vmk []byte) []byte {
 		blob := datum(0, 6, t.Datum(m.bytes))
-		if !t.PIN {
+		if !t.PIN && !t.StartupKey {
 			return blob
 		}
 		stretched := m.stretched(0x1000, m.bytes(16), m.bytes(32), vmk)
