@@ -88,10 +88,11 @@ func (y *tpm2YAML) data(e *eventlog.Event) {
 
 // plain prints text types as text and the rest as hex.
 func (y *tpm2YAML) plain(e *eventlog.Event) {
-	switch text := strings.TrimRight(string(e.Data), "\x00"); {
-	case e.Type == eventlog.EVIPL:
+	text := strings.TrimRight(string(e.Data), "\x00")
+	switch e.Type {
+	case eventlog.EVIPL:
 		y.line("  Event:\n    String: %s", quoted(text))
-	case e.Type == eventlog.EVEFIAction:
+	case eventlog.EVEFIAction:
 		y.line("  Event: %s", quoted(text))
 	default:
 		y.hex(e)

@@ -145,23 +145,25 @@ func (s Separator) String() string {
 }
 
 func decodeSeparator(e *Event) (Decoded, error) {
-	if len(e.Data) == 4 {
-		s := Separator{Value: binary.LittleEndian.Uint32(e.Data)}
-		if text, ok := printable(e.Data); ok {
-			s.Text = text
-		}
-		s.Error = s.Value == 1
-		return s, nil
-	}
-	one := []byte{1, 0, 0, 0}
-	for i := range e.Digests { // the text of an error is not what was measured (PFP, "EV_SEPARATOR")
-		if d := &e.Digests[i]; d.Alg.Known() && bytes.Equal(d.Alg.Sum(one), d.Value) {
-			text, _ := anyText(e.Data)
-			return Separator{Value: 1, Error: true, Text: text}, nil
-		}
-	}
 	text, _ := anyText(e.Data)
-	return Separator{Text: text}, fmt.Errorf("a separator has 4 bytes, not %d", len(e.Data))
+	if e.measuresError() {
+		return Separator{Value: 1, Error: true, Text: text}, nil
+	}
+	if len(e.Data) != 4 {
+		return Separator{Text: text}, fmt.Errorf("a separator has 4 bytes, not %d", len(e.Data))
+	}
+	return Separator{Value: binary.LittleEndian.Uint32(e.Data), Text: text}, nil
+}
+
+// measuresError tells whether the digest is that of the number 1, whatever text stands beside it (PFP, "EV_SEPARATOR").
+func (e *Event) measuresError() bool {
+	one := []byte{1, 0, 0, 0}
+	for i := range e.Digests {
+		if d := &e.Digests[i]; d.Alg.Known() {
+			return bytes.Equal(d.Alg.Sum(one), d.Value)
+		}
+	}
+	return false
 }
 
 // Version is the version of the S-CRTM: text, or a GUID.

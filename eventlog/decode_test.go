@@ -145,7 +145,7 @@ func TestBanksThatDisagreeAboutTheDataAreBroken(t *testing.T) {
 }
 
 func TestDataThatDoesNotDecodeIsKeptWithANote(t *testing.T) {
-	u := func() *wire.Writer { return wire.NewLE() }
+	u := wire.NewLE
 	for name, c := range map[string]struct {
 		kind eventlog.EventType
 		data []byte

@@ -59,8 +59,8 @@ func parseDevicePath(data []byte) (*DevicePath, error) {
 func nodeText(kind, sub byte, body []byte) string {
 	r := wire.LE(body)
 	var text string
-	if print := nodePrinters[[2]byte{kind, sub}]; print != nil {
-		text = print(r)
+	if node := nodePrinters[[2]byte{kind, sub}]; node != nil {
+		text = node(r)
 	}
 	if text == "" || r.Err() != nil {
 		return fmt.Sprintf("Path(%d,%d,%s)", kind, sub, Hex(body[:min(len(body), maxOpaque)]))

@@ -25,6 +25,8 @@ type SIPA struct {
 	Value   any    `json:"value,omitempty"`
 	Text    string `json:"text"` // the value in words
 	Records []SIPA `json:"records,omitempty"`
+
+	raw []byte
 }
 
 // Kind of Windows measurements.
@@ -114,6 +116,7 @@ func parseSIPA(data []byte, depth int, budget *int) (records []SIPA, err error) 
 				err = inner
 			}
 		} else {
+			record.raw = value
 			record.Value, record.Text = sipaValue(sipaTable[id].form, value)
 		}
 		records = append(records, record)

@@ -47,7 +47,7 @@ func Windows(m Machine) *Recording {
 		b.Data(pcr, eventlog.EVSeparator, []byte("WBCL"))
 	}
 	if m.Windows.TrustPoint {
-		b.Event(0xffffffff, eventlog.EVNoAction, nil, trustPoint())
+		b.Event(0xffffffff, eventlog.EVNoAction, nil, trustPoint(b.Recording(), m.Banks[len(m.Banks)-1]))
 	}
 	return b.Recording()
 }
@@ -93,8 +93,19 @@ func siPolicy() []byte {
 	return w.Bytes(name).Bytes(digest).Out()
 }
 
-// trustPoint is the aggregation of quotes that Windows files outside all PCRs.
-func trustPoint() []byte {
-	return sipa(0xc0010004, slices.Concat(sipa(0x80080001, []byte("quote")), sipa(0x80080002, []byte("signature")),
+// trustPoint is the aggregation of quotes that Windows files outside all PCRs: here one quote over the PCRs of the boot,
+// with a signature that is none.
+func trustPoint(r *Recording, bank eventlog.Alg) []byte {
+	bitmap := make([]byte, 3)
+	var values []byte
+	for pcr := range 24 {
+		if value := r.PCRs(bank)[pcr]; value != nil {
+			bitmap[pcr/8] |= 1 << (pcr % 8)
+			values = append(values, value...)
+		}
+	}
+	attest := wire.NewBE().U32(0xff544347).U16(0x8018).Sized16(nil).Sized16(nil).Bytes(make([]byte, 17+8))
+	attest.U32(1).U16(uint16(bank)).U8(3).Bytes(bitmap).Sized16(eventlog.SHA1.Sum(values))
+	return sipa(0xc0010004, slices.Concat(sipa(0x80080001, attest.Out()), sipa(0x80080002, []byte("signature")),
 		sipa(0x80080003, utf16z("WindowsAIK"))))
 }

@@ -1,0 +1,179 @@
+package eventlog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Outcome of a check: "no" differs from "could not tell".
+type Outcome string
+
+// The outcomes.
+const (
+	Pass      Outcome = "pass"
+	Fail      Outcome = "fail"
+	NotProven Outcome = "not_proven"
+)
+
+// NamedCheck is one line of a verdict.
+type NamedCheck struct {
+	Name    string  `json:"name"`
+	Outcome Outcome `json:"outcome"`
+	Text    string  `json:"text"`
+}
+
+// Verification is everything that can be said for and against a log.
+type Verification struct {
+	Checks  []NamedCheck    `json:"checks"`
+	PCRs    []PCRVerdict    `json:"pcrs"`
+	Data    map[Binding]int `json:"data"` // events by how far their digest vouches for their data
+	Broken  []BrokenEvent   `json:"broken"`
+	Grammar []Finding       `json:"grammar"`
+	Quotes  []QuoteCheck    `json:"quotes"`
+}
+
+// BrokenEvent is an event whose data is not what was measured.
+type BrokenEvent struct {
+	Number  int       `json:"number"`
+	PCR     uint32    `json:"pcr"`
+	Type    EventType `json:"type"`
+	Summary string    `json:"summary"`
+	Note    string    `json:"note"`
+}
+
+// Rules says what counts. The zero Rules is lenient where real firmware is sloppy.
+type Rules struct {
+	Strict bool     // what is not proven fails
+	Ignore []string // quirks such as "Q11" that are taken as they are
+}
+
+// Verify checks the log in itself, and against values where they are given; nil values are not compared.
+func (l *Log) Verify(values Values, rules Rules) *Verification {
+	v := &Verification{PCRs: []PCRVerdict{}, Data: make(map[Binding]int), Broken: []BrokenEvent{}, Grammar: l.Grammar(), Quotes: l.TrustPoints()}
+	v.checkComplete(l)
+	v.checkData(l)
+	v.checkGrammar()
+	v.checkQuotes()
+	if values != nil {
+		v.PCRs = l.Compare(values)
+		v.checkPCRs(rules)
+	}
+	if rules.Strict {
+		for i := range v.Checks {
+			if v.Checks[i].Outcome == NotProven {
+				v.Checks[i].Outcome = Fail
+			}
+		}
+	}
+	return v
+}
+
+// Worst is the outcome of the whole: the worst of its checks.
+func (v *Verification) Worst() Outcome {
+	worst := Pass
+	for _, c := range v.Checks {
+		if c.Outcome == Fail {
+			return Fail
+		}
+		if c.Outcome == NotProven {
+			worst = NotProven
+		}
+	}
+	return worst
+}
+
+func (v *Verification) add(name string, outcome Outcome, format string, args ...any) {
+	v.Checks = append(v.Checks, NamedCheck{name, outcome, fmt.Sprintf(format, args...)})
+}
+
+func (v *Verification) checkComplete(l *Log) {
+	if l.Complete() {
+		v.add("complete", Pass, "all %d events were read", len(l.Events))
+		return
+	}
+	for _, n := range l.Notes {
+		if n.Code == "trailing" || n.Code == "truncated" {
+			v.add("complete", NotProven, "offset %d: %s", n.Offset, n.Text)
+		}
+	}
+}
+
+func (v *Verification) checkData(l *Log) {
+	for i := range l.Events {
+		e := &l.Events[i]
+		decoded, _ := e.Decode()
+		c := e.check(decoded)
+		v.Data[c.Binding]++
+		if c.Binding == Broken {
+			v.Broken = append(v.Broken, BrokenEvent{e.Number, e.PCR, e.Type, decoded.String(), c.Note})
+		}
+	}
+	if n := len(v.Broken); n > 0 {
+		v.add("data", Fail, "%d events do not say what was measured, the first is event %d", n, v.Broken[0].Number)
+		return
+	}
+	v.add("data", Pass, "%d events say what was measured, %d only name it", v.Data[Bound], v.Data[Label])
+}
+
+func (v *Verification) checkGrammar() {
+	if len(v.Grammar) == 0 {
+		v.add("grammar", Pass, "PCR 0 to 7 were separated once, and only the boot came after")
+		return
+	}
+	first := v.Grammar[0]
+	v.add("grammar", NotProven, "%d oddities, the first in PCR %d: %s", len(v.Grammar), first.PCR, first.Text)
+}
+
+func (v *Verification) checkQuotes() {
+	for _, q := range v.Quotes {
+		switch {
+		case q.Match:
+			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s", q.Event, q.Bank, joinInts(q.PCRs))
+		case q.Note != "":
+			v.add("trust_point", NotProven, "event %d: %s", q.Event, q.Note)
+		default:
+			v.add("trust_point", Fail, "event %d quotes other values than the log gives", q.Event)
+		}
+	}
+}
+
+// checkPCRs sums the verdicts up, one check for each state that occurs.
+func (v *Verification) checkPCRs(rules Rules) {
+	states := make(map[PCRState][]string)
+	for i := range v.PCRs {
+		p := &v.PCRs[i]
+		state := p.State
+		if state == Capped && slices.Contains(rules.Ignore, "Q11") ||
+			state == Differs && p.Hypothesis != nil && slices.Contains(rules.Ignore, p.Hypothesis.Quirk) && p.Hypothesis.Quirk != "" {
+			state = Match
+		}
+		states[state] = append(states[state], fmt.Sprintf("%s:%d", p.Bank, p.PCR))
+	}
+	for _, s := range []struct {
+		state   PCRState
+		outcome Outcome
+		text    string
+	}{
+		{Match, Pass, "the log gives these values"},
+		{Differs, Fail, "the log gives other values"},
+		{Unlogged, NotProven, "extended, and not in the log"},
+		{Capped, NotProven, "closed by Windows, which does not use the bank"},
+		{BankAbsent, NotProven, "the log has no such bank"},
+	} {
+		if names := states[s.state]; len(names) > 0 {
+			v.add("pcr_"+string(s.state), s.outcome, "%s: %s", s.text, strings.Join(names, " "))
+		}
+	}
+	if len(v.PCRs) == 0 {
+		v.add("pcr", NotProven, "no PCR value to compare with")
+	}
+}
+
+func joinInts(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ",")
+}
