@@ -13,10 +13,26 @@ import (
 type Host struct {
 	OS   string // as runtime.GOOS
 	Root fs.FS  // the root of its file system: "sys/class/dmi/id/sys_vendor"
+
+	dmi func(field string) string // where firmware strings are not files; nil where they are
 }
 
 // Local is this machine; root is the root of its file system, such as "/" or `C:\`.
-func Local(root string) Host { return Host{OS: runtime.GOOS, Root: os.DirFS(root)} }
+func Local(root string) Host { return Host{OS: runtime.GOOS, Root: os.DirFS(root), dmi: localDMI} }
+
+// DMI is a string of the firmware's description of the machine, by its name in sysfs: "sys_vendor". What is not told,
+// or only to root, is "".
+func (h Host) DMI(field string) string {
+	if h.dmi != nil {
+		return h.dmi(field)
+	}
+	return h.Text("sys/class/dmi/id/" + field)
+}
+
+func (h Host) exists(path string) bool {
+	_, err := fs.Stat(h.Root, path)
+	return err == nil
+}
 
 // Text reads a small text file, such as an attribute of sysfs, without the white space around it. What cannot be read
 // is "".
