@@ -31,15 +31,31 @@ background() {
 # stop PID: ends a process of `background` early.
 stop() { kill "$1" 2>/dev/null && wait "$1" 2>/dev/null || true; }
 
-# fresh_swtpm [ARG...]: starts a TPM in factory state at the unix socket $swtpm_socket; its process is $swtpm_pid.
+# fresh_swtpm: starts a TPM in factory state at the unix socket $swtpm_socket; its process is $swtpm_pid.
 fresh_swtpm() {
-	local dir
-	dir=$(mktemp -d "$tmp/swtpm.XXXX")
-	swtpm_socket=$dir/socket
-	background swtpm socket --tpm2 --tpmstate dir="$dir" --server type=unixio,path="$swtpm_socket" \
-		--flags not-need-init,startup-clear "$@"
-	swtpm_pid=$!
+	swtpm_socket=$(mktemp -d "$tmp/swtpm.XXXX")/socket
+	start_swtpm "type=unixio,path=$swtpm_socket"
 	wait_for "$swtpm_socket"
+}
+
+# fresh_swtpm_tcp: the same at the TCP port $swtpm_port of the loopback interface.
+fresh_swtpm_tcp() {
+	for _ in $(seq 20); do
+		swtpm_port=$((20000 + RANDOM % 12000))
+		start_swtpm "type=tcp,port=$swtpm_port" 2>/dev/null
+		for _ in $(seq 40); do
+			kill -0 "$swtpm_pid" 2>/dev/null || continue 2 # the port is taken
+			! (: <"/dev/tcp/127.0.0.1/$swtpm_port") 2>/dev/null || { sleep 0.1; return; }
+			sleep 0.05
+		done
+	done
+	die "swtpm does not start"
+}
+
+start_swtpm() {
+	background swtpm socket --tpm2 --tpmstate dir="$(mktemp -d "$tmp/state.XXXX")" --server "$1" \
+		--flags not-need-init,startup-clear
+	swtpm_pid=$!
 }
 
 # wait_for FILE: until it exists.

@@ -32,6 +32,11 @@ func TestScripts(t *testing.T) {
 			if target := os.Getenv("VTPMCTL_TEST_TPM"); target != "" && strings.HasPrefix(filepath.Base(e.WorkDir), "script-tpm_") {
 				e.Setenv("VTPMCTL_TPM", target)
 			}
+			for _, v := range os.Environ() {
+				if strings.HasPrefix(v, "VTPMCTL_TEST_") {
+					e.Vars = append(e.Vars, v)
+				}
+			}
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},

@@ -1,9 +1,9 @@
 /* A stand-in for the TPM Base Services of Windows: it takes commands to a swtpm over TCP and serves the event log from a
  * file. The environment says what it does:
- *   TBS_PORT   the swtpm's port on the loopback interface
- *   TBS_LOG    the file of the event log
- *   TBS_BLOCK  a command code in hex that is refused as Windows refuses those its policy blocks
- *   TBS_ERROR  a result in hex that every call gives
+ *   VTPMCTL_TEST_TBS_PORT   the swtpm's port on the loopback interface
+ *   VTPMCTL_TEST_TBS_LOG    the file of the event log
+ *   VTPMCTL_TEST_TBS_BLOCK  a command code in hex that is refused as Windows refuses those its policy blocks
+ *   VTPMCTL_TEST_TBS_ERROR  a result in hex that every call gives
  */
 #include <winsock2.h>
 #include <windows.h>
@@ -43,9 +43,9 @@ API Tbsi_Context_Create(const UINT32 *params, context **out) {
 	WSADATA wsa;
 	struct sockaddr_in addr = {0};
 	context *c;
-	if (number("TBS_ERROR")) return number("TBS_ERROR");
+	if (number("VTPMCTL_TEST_TBS_ERROR")) return number("VTPMCTL_TEST_TBS_ERROR");
 	if (!params || !out || params[0] < 1 || params[0] > 2) return TBS_E_BAD_PARAMETER;
-	if (!GetEnvironmentVariableA("TBS_PORT", port, sizeof port)) return TBS_E_TPM_NOT_FOUND;
+	if (!GetEnvironmentVariableA("VTPMCTL_TEST_TBS_PORT", port, sizeof port)) return TBS_E_TPM_NOT_FOUND;
 	if (WSAStartup(MAKEWORD(2, 2), &wsa) || !(c = malloc(sizeof *c))) return TBS_E_IOERROR;
 	addr.sin_family = AF_INET;
 	addr.sin_port = htons(atoi(port));
@@ -70,10 +70,10 @@ API Tbsip_Context_Close(context *c) {
 API Tbsip_Submit_Command(context *c, UINT32 locality, UINT32 priority, const BYTE *cmd, UINT32 n, BYTE *out, UINT32 *room) {
 	BYTE head[10];
 	UINT32 size;
-	if (number("TBS_ERROR")) return number("TBS_ERROR");
+	if (number("VTPMCTL_TEST_TBS_ERROR")) return number("VTPMCTL_TEST_TBS_ERROR");
 	if (!c) return TBS_E_INVALID_CONTEXT;
 	if (!cmd || n < 10 || !out || !room || locality != 0 || priority < 100 || priority > 400) return TBS_E_BAD_PARAMETER;
-	if (number("TBS_BLOCK") && word(cmd + 6) == number("TBS_BLOCK")) return TPM_E_COMMAND_BLOCKED;
+	if (number("VTPMCTL_TEST_TBS_BLOCK") && word(cmd + 6) == number("VTPMCTL_TEST_TBS_BLOCK")) return TPM_E_COMMAND_BLOCKED;
 	if (!transfer(c->socket, (char *)cmd, n, 1) || !transfer(c->socket, (char *)head, sizeof head, 0)) return TBS_E_IOERROR;
 	size = word(head + 2);
 	if (size < sizeof head || size > 4096) return TBS_E_IOERROR;
@@ -88,9 +88,9 @@ API Tbsip_Cancel_Commands(context *c) { return c ? TBS_SUCCESS : TBS_E_INVALID_C
 
 API Tbsi_GetDeviceInfo(UINT32 size, device_info *info) {
 	char port[16];
-	if (number("TBS_ERROR")) return number("TBS_ERROR");
+	if (number("VTPMCTL_TEST_TBS_ERROR")) return number("VTPMCTL_TEST_TBS_ERROR");
 	if (size < sizeof *info || !info) return TBS_E_BAD_PARAMETER;
-	if (!GetEnvironmentVariableA("TBS_PORT", port, sizeof port)) return TBS_E_TPM_NOT_FOUND;
+	if (!GetEnvironmentVariableA("VTPMCTL_TEST_TBS_PORT", port, sizeof port)) return TBS_E_TPM_NOT_FOUND;
 	info->structVersion = 1, info->tpmVersion = 2, info->tpmInterfaceType = 3, info->tpmImpRevision = 0;
 	return TBS_SUCCESS;
 }
@@ -100,9 +100,9 @@ static UINT32 log_file(BYTE *out, UINT32 *room) {
 	char path[MAX_PATH];
 	HANDLE file;
 	DWORD size, got;
-	if (number("TBS_ERROR")) return number("TBS_ERROR");
+	if (number("VTPMCTL_TEST_TBS_ERROR")) return number("VTPMCTL_TEST_TBS_ERROR");
 	if (!room) return TBS_E_BAD_PARAMETER;
-	if (!GetEnvironmentVariableA("TBS_LOG", path, sizeof path)) return TBS_E_NO_EVENT_LOG;
+	if (!GetEnvironmentVariableA("VTPMCTL_TEST_TBS_LOG", path, sizeof path)) return TBS_E_NO_EVENT_LOG;
 	file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
 	if (file == INVALID_HANDLE_VALUE) return TBS_E_NO_EVENT_LOG;
 	size = GetFileSize(file, NULL);
