@@ -18,7 +18,7 @@ import (
 
 func (a *app) bitlockerCommand() *cobra.Command {
 	return noun("bitlocker", "read how a Windows volume is protected, without any key",
-		a.bitlockerInspectCommand(), a.bitlockerCheckCommand())
+		a.bitlockerInspectCommand(), a.bitlockerCheckCommand(), a.bitlockerPCR7Command())
 }
 
 func (a *app) bitlockerInspectCommand() *cobra.Command {

@@ -32,7 +32,7 @@ unlocked; with them the PCR at fault is named.`,
 		args:    cobra.ExactArgs(1),
 		flags:   o.define,
 		exits:   []fail.Kind{fail.AnswerNo, fail.BadInput, fail.MissingInput, fail.Permission},
-		offline: func() bool { return o.pcrs != "" || o.log != "" },
+		offline: func([]string) bool { return o.pcrs != "" || o.log != "" },
 		onTPM: func(_ context.Context, t tpm.Conn, args []string) (out.Doc, error) {
 			return a.checkVolumes(args[0], &o, func() (*pcr.Values, error) { return pcr.Read(t, nil) })
 		},

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,6 +21,8 @@ import (
 	"github.com/vtpmctl/vtpmctl/cmd"
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	logs "github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/internal/host"
+	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
 // fveWords are the words of fveimage: each changes the volume that is made.
@@ -82,6 +87,24 @@ func scriptFVEImage(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("fveimage knows no %q", unknown)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), img, 0o600))
+}
+
+// scriptWinLog makes the log of a boot of Windows that Windows would bind to: winlog FILE [pending|cut]
+func scriptWinLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: winlog FILE [pending|cut]")
+	}
+	f := synth.WindowsFirmware()
+	switch word := strings.Join(args[1:], ""); word {
+	case "":
+	case "pending":
+		f.DB = append(f.DB, "Windows UEFI CA 2023")
+	case "cut":
+		f.Cut = true
+	default:
+		ts.Fatalf("winlog knows no %q", word)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), f.Log(), 0o600))
 }
 
 // bootedPCR7 is the value the log of "bootlog FILE windows" leads to.
@@ -168,6 +191,38 @@ func TestBitlockerCheckKeepsItsFields(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestBitlockerPCR7BelievesTheLiveLogOnlyIfTheTPMAgrees boots a machine: its log in the file system, its PCRs in an engine.
+func TestBitlockerPCR7BelievesTheLiveLogOnlyIfTheTPMAgrees(t *testing.T) {
+	text := synth.WindowsFirmware().Log()
+	log, err := eventlog.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	run := func(args ...string) (status int, stdout string) {
+		var out, stderr bytes.Buffer
+		env := &cmd.Env{
+			Out: &out, Err: &stderr, Getenv: func(string) string { return "" }, Now: time.Now, Rand: rand.Reader, OpenTPM: tpm.Open,
+			Host: host.Host{OS: "linux", Root: fstest.MapFS{"sys/kernel/security/tpm0/binary_bios_measurements": {Data: text}}},
+		}
+		status = cmd.Run(t.Context(), env, append(args, "--tpm", "engine:"+dir))
+		return status, out.String() + stderr.String()
+	}
+	if status, text := run("bitlocker", "pcr7"); status != 1 || !strings.Contains(text, "the log leads to another PCR 7") {
+		t.Errorf("before the boot: exit status %d\n%s", status, text)
+	}
+	for i := range log.Events {
+		if e := &log.Events[i]; e.Extends() {
+			if status, text := run("pcr", "extend", "7", "--digest", "sha256:"+e.Digest(eventlog.SHA256).String()); status != 0 {
+				t.Fatal(text)
+			}
+		}
+	}
+	if status, text := run("bitlocker", "pcr7"); status != 0 || !strings.Contains(text, "the PCR 7 that the TPM holds") {
+		t.Errorf("after the boot: exit status %d\n%s", status, text)
 	}
 }
 

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"exits":    scriptExits,
 			"jsonpath": scriptJSONPath,
 			"fveimage": scriptFVEImage,
+			"winlog":   scriptWinLog,
 			"bootlog":  scriptBootLog,
 		},
 	})

@@ -24,7 +24,7 @@ type app struct {
 }
 
 // verb is one command of the tree. A verb that has onTPM gets an open TPM that lets through the declared effects alone; a
-// verb that has run opens none by itself. One that has both needs a TPM unless offline says that its flags spare it.
+// verb that has run opens none by itself. One that has both needs a TPM unless offline says that its words spare it.
 type verb struct {
 	use     string // "read [SELECTION]"
 	short   string // one line, lower case
@@ -41,7 +41,7 @@ type verb struct {
 
 	onTPM   func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error)
 	run     func(ctx context.Context, args []string) (out.Doc, error)
-	offline func() bool
+	offline func(args []string) bool
 }
 
 // command turns v into a command. The result and the error of a verb are both told: a negative verdict has a Doc to
@@ -80,7 +80,7 @@ func (a *app) command(v verb) *cobra.Command {
 
 // call runs v, on a TPM where it asked for one.
 func (a *app) call(ctx context.Context, v verb, args []string) (out.Page, error) {
-	if v.onTPM == nil || v.offline != nil && v.offline() {
+	if v.onTPM == nil || v.offline != nil && v.offline(args) {
 		doc, err := v.run(ctx, args)
 		return out.Page{Doc: doc}, err
 	}
