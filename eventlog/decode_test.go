@@ -180,13 +180,12 @@ func TestDataThatDoesNotDecodeIsKeptWithANote(t *testing.T) {
 }
 
 func TestNestedWindowsRecordsAreBounded(t *testing.T) {
-	data := []byte{}
-	for range 20000 {
-		data = wire.NewLE().U32(0x40010001).Sized32(data).Out()
-		if len(data) > 1<<20 {
-			break
-		}
+	const depth = 20000
+	w := wire.NewLE()
+	for i := range uint32(depth) {
+		w.U32(0x40010001).U32((depth - 1 - i) * 8)
 	}
+	data := w.Out()
 	r := one(t, 12, eventlog.EVEventTag, data, data)
 	if !strings.Contains(r.Note, "nested more than 8 deep") {
 		t.Errorf("note %q", r.Note)

@@ -124,31 +124,32 @@ func parseTCG(data []byte) *Log {
 	}
 	l.noteHeader()
 
-	var events, digests int
-	var e Event
-	var scratch [maxDigests]Digest
-	for f := newFraming(data, spec); ; events++ {
-		used, more, _ := f.next(&e, scratch[:0])
-		if !more {
-			break
-		}
-		digests += len(used)
-	}
-
+	events, digests, end, why := newFraming(data, spec).count()
+	l.Events = make([]Event, events)
+	slab := make([]Digest, 0, digests)
 	f := newFraming(data, spec)
-	l.Events = make([]Event, 0, events)
-	slab := make([]Digest, 0, digests+maxDigests)
-	var why *stop
-	for more := true; more; {
-		if slab, more, why = f.next(&e, slab); more {
-			e.Number = len(l.Events)
-			l.Events = append(l.Events, e)
-		}
+	for i := range l.Events {
+		slab, _, _ = f.next(&l.Events[i], slab)
+		l.Events[i].Number = i
 	}
-	l.Size = f.off
-	l.noteEnd(data, f, why)
+	l.Size = end
+	l.noteEnd(data, end, why)
 	l.survey()
 	return l
+}
+
+// count walks to the end of the log: how many records and digests there are, where they end and why.
+func (f *framing) count() (events, digests, end int, why *stop) {
+	var e Event
+	var scratch [8]Digest
+	for {
+		used, more, stopped := f.next(&e, scratch[:0])
+		if !more {
+			return events, digests, f.off, stopped
+		}
+		events++
+		digests += len(used)
+	}
 }
 
 // headerOf decodes the Spec ID event at the start of data; nil where there is none.
@@ -179,12 +180,12 @@ func (l *Log) noteHeader() {
 }
 
 // noteEnd notes how the log ended.
-func (l *Log) noteEnd(data []byte, f *framing, why *stop) {
+func (l *Log) noteEnd(data []byte, end int, why *stop) {
 	switch {
 	case why != nil:
 		l.note(why.code, why.offset, -1, fmt.Sprintf("%d trailing bytes were not read: %s", len(data)-why.offset, why.text))
-	case f.off < len(data):
-		l.note("padding", f.off, -1, fmt.Sprintf("%d bytes of 0x%02x after the last event", len(data)-f.off, data[len(data)-1]))
+	case end < len(data):
+		l.note("padding", end, -1, fmt.Sprintf("%d bytes of 0x%02x after the last event", len(data)-end, data[len(data)-1]))
 	}
 }
 
