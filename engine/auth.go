@@ -190,7 +190,9 @@ func (t *TPM) checkLockout(a *authorization, usesAuth bool) error {
 }
 
 func (t *TPM) checkPassword(a *authorization) error {
-	if hmac.Equal(trimAuth(a.hmac), t.authValue(a.entity)) {
+	good := hmac.Equal(trimAuth(a.hmac), t.authValue(a.entity))
+	t.countPin(a.entity, good)
+	if good {
 		return nil
 	}
 	return t.authFailed(a.entity == rhLockout, t.daExempt(a.entity))
@@ -204,7 +206,11 @@ func (t *TPM) checkHMAC(x *execution, a *authorization, i int) error {
 		extra = x.cryptNonces()
 	}
 	want := t.sessionHMAC(a, t.cpHash(x, a.s.Alg), a.nonceCaller, a.s.Nonce, extra)
-	if hmac.Equal(want, a.hmac) {
+	good := hmac.Equal(want, a.hmac)
+	if a.includeAuth {
+		t.countPin(a.entity, good)
+	}
+	if good {
 		return nil
 	}
 	if !a.authorizes() {
@@ -305,7 +311,7 @@ func (t *TPM) authValueAvailable(x *execution, h handle, r role) bool {
 		return !o.Public.Attrs.has(attrAdminWithPolicy)
 	case htNV:
 		index := t.index(h)
-		if r != roleUser {
+		if r != roleUser || t.pinExhausted(index) {
 			return false
 		}
 		if x.flags&flagNVWrite != 0 {

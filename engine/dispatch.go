@@ -18,6 +18,7 @@ type execution struct {
 	sessions []*authorization
 	params   []byte
 	cpHashes map[uint16][]byte
+	flush    []handle // objects that end with the command
 }
 
 // headerSize is that of every command and response: tag, size, code.
@@ -83,7 +84,11 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
-	return t.respond(x, out)
+	res, err := t.respond(x, out)
+	for _, h := range x.flush {
+		t.objects[h&0xffffff] = nil
+	}
+	return res, err
 }
 
 // header reads the fixed start of a command and finds its row in the table.

@@ -21,6 +21,8 @@ type object struct {
 	External  bool // loaded by TPM2_LoadExternal: no parent
 	StClear   bool // it, or an ancestor, has the attribute stClear
 	Seq       *sequence
+
+	rsa *crypt.RSAKey // computed by rsaKey
 }
 
 func (o *object) code(c *coder) {

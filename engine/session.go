@@ -172,7 +172,11 @@ func (t *TPM) sessionSalt(in *startAuthSessionIn) ([]byte, error) {
 	if key.Sensitive == nil {
 		return nil, rcHandle.handle(1)
 	}
-	return nil, rcKey.handle(1)
+	salt, err := t.decryptSecret(key, in.NonceCaller, "SECRET", in.Salt)
+	if err != nil {
+		return nil, atParam(err, 2)
+	}
+	return salt, nil
 }
 
 // bindingOf is what a session remembers of the entity it is bound to: it unbinds when name or auth value change.

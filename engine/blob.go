@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"crypto/hmac"
+	"slices"
+
+	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
+
+// wrapper protects what leaves the TPM (part 1, 24): a seed gives a cipher key for each name, and an HMAC key.
+type wrapper struct {
+	alg  uint16 // hash of the protector
+	sym  symDef
+	seed []byte
+}
+
+// wrapperOf is how a storage parent protects its children.
+func wrapperOf(parent *object) wrapper {
+	return wrapper{parent.Public.NameAlg, parent.Public.Sym, parent.Sensitive.Seed}
+}
+
+// seal encrypts data for an object's name and puts the HMAC before it: TPM2B integrity, iv if given, ciphertext.
+func (w wrapper) seal(name, iv, data []byte) ([]byte, error) {
+	out := wire.NewBE()
+	if iv != nil {
+		out.Sized16(iv)
+	}
+	body := slices.Clone(data)
+	if err := w.crypt(name, iv, body, true); err != nil {
+		return nil, err
+	}
+	out.Bytes(body)
+	return wire.NewBE().Sized16(w.mac(name, out.Out())).Bytes(out.Out()).Out(), nil
+}
+
+// open is the inverse of seal. A wrong HMAC is TPM_RC_INTEGRITY.
+func (w wrapper) open(name, blob []byte, withIV bool) ([]byte, error) {
+	r := wire.BE(blob)
+	mac := r.Sized16()
+	if r.Err() != nil || len(mac) != crypt.HashSize(w.alg) {
+		return nil, rcIntegrity
+	}
+	body := r.Rest()
+	if !hmac.Equal(mac, w.mac(name, body)) {
+		return nil, rcIntegrity
+	}
+	var iv []byte
+	if withIV {
+		r = wire.BE(body)
+		if iv = r.Sized16(); r.Err() != nil || len(iv) != crypt.BlockSize {
+			return nil, rcSize
+		}
+		body = r.Rest()
+	}
+	body = slices.Clone(body)
+	return body, w.crypt(name, iv, body, false)
+}
+
+func (w wrapper) mac(name, body []byte) []byte {
+	key := crypt.KDFa(w.alg, w.seed, "INTEGRITY", nil, nil, crypt.HashSize(w.alg)*8)
+	return crypt.HMAC(w.alg, key, body, name)
+}
+
+// crypt works on data in place. Without an IV it uses zeros: the key serves but once then.
+func (w wrapper) crypt(name, iv, data []byte, encrypt bool) error {
+	if iv == nil {
+		iv = make([]byte, crypt.BlockSize)
+	}
+	key := crypt.KDFa(w.alg, w.seed, "STORAGE", name, nil, int(w.sym.KeyBits))
+	return crypt.CFB(w.sym.Alg, key, iv, data, encrypt)
+}
+
+// sized wraps bytes into a TPM2B.
+func sized(b []byte) []byte { return wire.NewBE().Sized16(b).Out() }
+
+// sensitiveToPrivate makes the private blob of a child object.
+func (t *TPM) sensitiveToPrivate(s *sensitive, name []byte, nameAlg uint16, parent *object) ([]byte, error) {
+	iv, err := t.random(crypt.BlockSize)
+	if err != nil {
+		return nil, err
+	}
+	return wrapperOf(parent).seal(name, iv, sized(marshal(s.padded(nameAlg))))
+}
+
+// padded gives the auth value the size of a digest, so that a blob does not show how long it is.
+func (s *sensitive) padded(nameAlg uint16) *sensitive {
+	p := *s
+	p.Auth = make([]byte, max(len(s.Auth), crypt.HashSize(nameAlg)))
+	copy(p.Auth, s.Auth)
+	return &p
+}
+
+// privateToSensitive opens the private blob of a child object.
+func privateToSensitive(private, name []byte, parent *object) (*sensitive, error) {
+	data, err := wrapperOf(parent).open(name, private, true)
+	if err != nil {
+		return nil, err
+	}
+	return decodeSensitive(data)
+}
+
+// decodeSensitive reads a TPM2B_SENSITIVE.
+func decodeSensitive(data []byte) (*sensitive, error) {
+	var b box[sensitive]
+	if err := unmarshal(data, &b); err != nil {
+		return nil, err
+	}
+	b.V.Auth = trimAuth(b.V.Auth)
+	return &b.V, nil
+}
