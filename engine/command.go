@@ -19,7 +19,8 @@ type command struct {
 	returns    bool // the response has a handle
 	decryptIn  bool // the first parameter may be encrypted
 	encryptOut bool // the first response parameter may be encrypted
-	run        func(t *TPM, handles []handle, params []byte) (*response, error)
+	function   reflect.Value
+	input      reflect.Type
 }
 
 // flags are the bits of a TPMA_CC that types cannot tell, and what only dispatch needs to know.
@@ -46,42 +47,48 @@ type response struct {
 // none stands for no parameters, in or out.
 type none struct{}
 
-// on makes a row of the table from a command code and the method that runs the command. The fields of I are the
-// command's handles, tagged with kind and authorization role, then its parameters in order; the fields of O are the
-// response's handle, if it has one, and parameters.
-func on[I, O any](cc uint32, run func(*TPM, *I) (*O, error), set ...flags) *command {
-	cmd := &command{cc: cc}
+// on makes a row of the table from a command code and the method that runs the command: a func(*TPM, *I) (*O, error). The
+// fields of I are the command's handles, tagged with kind and authorization role, then its parameters in order; the
+// fields of O are the response's handle, if it has one, and parameters. A nil *O stands for a zero one.
+//
+// Reflection, not type parameters: an instance of generic code for each command would make the program visibly larger.
+func on(cc uint32, function any, set ...flags) *command {
+	cmd := &command{cc: cc, function: reflect.ValueOf(function)}
 	for _, f := range set {
 		cmd.flags |= f
 	}
-	in, out := reflect.TypeFor[I](), reflect.TypeFor[O]()
+	in, out := cmd.function.Type().In(1).Elem(), cmd.function.Type().Out(0).Elem()
 	for i := range in.NumField() {
 		if tag, ok := in.Field(i).Tag.Lookup("tpm"); ok {
 			cmd.handles = append(cmd.handles, parseHandleSpec(tag))
 		}
 	}
 	n := len(cmd.handles)
+	cmd.input = in
 	cmd.decryptIn = in.NumField() > n && isTPM2B(in.Field(n).Type)
 	first := 0
 	if out.NumField() > 0 && out.Field(0).Type == reflect.TypeFor[handle]() {
 		cmd.returns, first = true, 1
 	}
 	cmd.encryptOut = out.NumField() > first && isTPM2B(out.Field(first).Type)
-	cmd.run = func(t *TPM, handles []handle, params []byte) (*response, error) {
-		var input I
-		if err := decodeInput(reflect.ValueOf(&input).Elem(), handles, params); err != nil {
-			return nil, err
-		}
-		output, err := run(t, &input)
-		if err != nil {
-			return nil, err
-		}
-		if output == nil {
-			output = new(O)
-		}
-		return encodeOutput(reflect.ValueOf(output).Elem(), cmd.returns), nil
-	}
 	return cmd
+}
+
+// run decodes the parameters, calls the function and encodes what it returns.
+func (cmd *command) run(t *TPM, handles []handle, params []byte) (*response, error) {
+	input := reflect.New(cmd.input)
+	if err := decodeInput(input.Elem(), handles, params); err != nil {
+		return nil, err
+	}
+	result := cmd.function.Call([]reflect.Value{reflect.ValueOf(t), input})
+	if err, failed := result[1].Interface().(error); failed {
+		return nil, err
+	}
+	output := result[0]
+	if output.IsNil() {
+		output = reflect.New(output.Type().Elem())
+	}
+	return encodeOutput(output.Elem(), cmd.returns), nil
 }
 
 // isTPM2B tells whether a parameter is a sized buffer, the only thing that parameter encryption covers.

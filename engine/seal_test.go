@@ -90,7 +90,7 @@ func TestSealedSecretsOpenWithTheirAuthValueInEverySession(t *testing.T) {
 				"encrypted":        tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Auth(auth), tpm2.AESEncryption(128, tpm2.EncryptOut)),
 				"salted":           tpm2.HMAC(tpm2.TPMAlgSHA256, 16, append(salted, tpm2.Auth(auth))...),
 				"bound":            tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Bound(item.ObjectHandle, item.Name, auth)),
-				"bound and salted": tpm2.HMAC(tpm2.TPMAlgSHA256, 16, append(salted, tpm2.Bound(item.ObjectHandle, item.Name, auth))...),
+				"bound and salted": tpm2.HMAC(tpm2.TPMAlgSHA256, 16, append(salted, tpm2.Auth(auth), tpm2.Bound(item.ObjectHandle, item.Name, auth))...),
 			} {
 				got, err := tpm2.Unseal{ItemHandle: named(item.ObjectHandle, item.Name, session)}.Execute(f)
 				if err != nil || !bytes.Equal(got.OutData.Buffer, secret) {
