@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"internal/wire":    {},
 	"internal/fail":    {},
 	"internal/out":     {},
+	"packaging":        {},
 	"bench":            {"cmd", "eventlog", "engine", "tpm"},
 	"internal/interop": {},
 	"internal/guest":   {"cmd", "tpm", "quote", "eventlog", "pcr", "internal"},
