@@ -3,12 +3,9 @@ package out
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strings"
 
-	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/x/ansi"
-	"github.com/muesli/termenv"
+	"github.com/rivo/uniseg"
 )
 
 // Style says how a table may look. The zero Style is for pipes and files: full values, no colour, no truncation.
@@ -52,7 +49,6 @@ func Dim(v any) Cell { return Cell{v, Faint} }
 // aligned. Every value is escaped.
 type Table struct {
 	style Style
-	paint map[State]lipgloss.Style
 	lines []line
 }
 
@@ -72,19 +68,7 @@ const (
 // rendered is text that has been escaped already.
 type rendered string
 
-func newTable(s Style) *Table {
-	// An own renderer with a profile set: left to itself it would ask the environment and the terminal.
-	r := lipgloss.NewRenderer(io.Discard)
-	r.SetColorProfile(termenv.Ascii)
-	if s.Colour {
-		r.SetColorProfile(termenv.ANSI)
-	}
-	colour := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
-	return &Table{style: s, paint: map[State]lipgloss.Style{
-		Plain: r.NewStyle(), Good: colour("2"), Bad: colour("1").Bold(true), Unsure: colour("3"),
-		Faint: r.NewStyle().Faint(true), Strong: r.NewStyle().Bold(true),
-	}}
-}
+func newTable(s Style) *Table { return &Table{style: s} }
 
 // Text adds a line of text; string arguments are escaped, the format is not. An empty format adds an empty line.
 func (t *Table) Text(format string, args ...any) {
@@ -166,23 +150,60 @@ func (t *Table) renderRun(b *bytes.Buffer, run []line) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], ansi.StringWidth(c.text()))
+			widths[i] = max(widths[i], uniseg.StringWidth(c.text()))
 		}
 	}
 	for _, l := range run {
-		var text strings.Builder
-		for i, c := range l.cells {
-			s := c.text()
-			text.WriteString(t.paint[c.State].Render(s))
-			if i < len(l.cells)-1 {
-				text.WriteString(strings.Repeat(" ", widths[i]-ansi.StringWidth(s)+2))
-			}
-		}
-		s := strings.TrimRight(text.String(), " ")
-		if t.style.Width > 0 {
-			s = ansi.Truncate(s, t.style.Width, "…")
-		}
-		b.WriteString(s)
+		b.WriteString(strings.TrimRight(t.layOut(l.cells, widths), " "))
 		b.WriteByte('\n')
 	}
+}
+
+// layOut pads each cell but the last to its column, and cuts what does not fit the terminal.
+func (t *Table) layOut(cells []Cell, widths []int) string {
+	var b strings.Builder
+	left := t.style.Width
+	for i, c := range cells {
+		text := c.text()
+		if t.style.Width > 0 && uniseg.StringWidth(text) > left {
+			text = cut(text, left)
+			b.WriteString(t.paint(c.State, text))
+			break
+		}
+		b.WriteString(t.paint(c.State, text))
+		if i < len(cells)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(text)+2))
+		}
+		left = max(0, left-widths[i]-2)
+	}
+	return b.String()
+}
+
+// cut shortens text to width columns, the last of which shows that something is missing.
+func cut(text string, width int) string {
+	var b strings.Builder
+	for state := -1; text != ""; {
+		var cluster string
+		var w int
+		cluster, text, w, state = uniseg.FirstGraphemeClusterInString(text, state)
+		if w > width-1 {
+			break
+		}
+		width -= w
+		b.WriteString(cluster)
+	}
+	if width > 0 {
+		b.WriteString("…")
+	}
+	return b.String()
+}
+
+// paints are the escape sequences of the states (ECMA-48 SGR), in the 16 colours that every terminal's owner has chosen.
+var paints = map[State]string{Good: "\x1b[32m", Bad: "\x1b[1;31m", Unsure: "\x1b[33m", Faint: "\x1b[2m", Strong: "\x1b[1m"}
+
+func (t *Table) paint(state State, text string) string {
+	if !t.style.Colour || paints[state] == "" || text == "" {
+		return text
+	}
+	return paints[state] + text + "\x1b[0m"
 }
