@@ -155,6 +155,9 @@ func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
 		groupMain: {
 			a.pcrCommand(),
+			a.sealCommand(),
+			a.unsealCommand(),
+			a.sealedCommand(),
 			a.eventlogCommand(),
 			a.bitlockerCommand(),
 		},

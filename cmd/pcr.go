@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vtpmctl/vtpmctl/internal/fail"
-	"github.com/vtpmctl/vtpmctl/internal/file"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
 	"github.com/vtpmctl/vtpmctl/tpm"
@@ -156,13 +155,7 @@ func (a *app) eventDigests(t tpm.Conn, files, given []string) (pcr.Digests, erro
 	if err != nil {
 		return nil, err
 	}
-	in := a.In
-	if files[0] == "-" {
-		if in, err = a.stdin(); err != nil {
-			return nil, err
-		}
-	}
-	r, err := file.Open(files[0], in)
+	r, err := a.openInput(files[0])
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,8 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"io"
 
 	"github.com/vtpmctl/vtpmctl/internal/fail"
-	"github.com/vtpmctl/vtpmctl/internal/file"
 )
 
 // secret gets a PIN or passphrase: from a file ("-" is stdin; one line end at its end is not part of it), or by asking
@@ -23,26 +21,6 @@ func (a *app) secret(ctx context.Context, file, prompt string) ([]byte, error) {
 		return nil, fail.E(fail.Usage, "a secret is needed and cannot be asked for: %w", err).Hint("give it in a file")
 	}
 	return s, err
-}
-
-// stdin is where data is expected only when the user said so; a terminal there is a mistake.
-func (a *app) stdin() (io.Reader, error) {
-	if a.Term.In {
-		return nil, fail.E(fail.Usage, "stdin is a terminal, and data is expected on it").Hint("redirect a file into it, or name the file")
-	}
-	return a.In, nil
-}
-
-// readInput reads a whole input file of at most limit bytes; "-" is stdin.
-func (a *app) readInput(path string, limit int64) ([]byte, error) {
-	in := a.In
-	if path == "-" {
-		var err error
-		if in, err = a.stdin(); err != nil {
-			return nil, err
-		}
-	}
-	return file.Read(path, in, limit)
 }
 
 // maxSecretFile bounds the file of a PIN or passphrase, in bytes.

@@ -52,7 +52,7 @@ func decode(data []byte, sel Selection) (*Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v, v.check()
+	return v, v.Check()
 }
 
 func isText(data []byte) bool {

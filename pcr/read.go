@@ -109,7 +109,7 @@ func (v *Values) take(asked Selection, rsp *tpm2.PCRReadResponse) (Selection, er
 			digests = digests[1:]
 		}
 	}
-	if err := v.check(); err != nil {
+	if err := v.Check(); err != nil {
 		return nil, fail.E(fail.BadInput, "the TPM's answer: %w", err)
 	}
 	return got, nil

@@ -145,8 +145,8 @@ func (v *Values) Unmeasured() []Bank {
 // lastFirmware is the last of the PCRs that belong to the firmware (PFP section 3.3.4).
 const lastFirmware = 7
 
-// check makes sure that foreign values are whole: each bank once, PCRs ascending and in range, digests of the bank's size.
-func (v *Values) check() error {
+// Check makes sure that foreign values are whole: each bank once, PCRs ascending and in range, digests of the bank's size.
+func (v *Values) Check() error {
 	var seen Selection
 	for _, b := range v.Banks {
 		if seen.names(b.Bank) {
