@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -18,7 +19,8 @@ import (
 
 func (a *app) bitlockerCommand() *cobra.Command {
 	return noun("bitlocker", "read how a Windows volume is protected, without any key",
-		a.bitlockerInspectCommand(), a.bitlockerCheckCommand(), a.bitlockerPCR7Command())
+		a.bitlockerInspectCommand(), a.bitlockerCheckCommand(), a.bitlockerPCR7Command(),
+		a.bitlockerPairCommand())
 }
 
 func (a *app) bitlockerInspectCommand() *cobra.Command {
@@ -57,6 +59,17 @@ func (o *volumeFlags) define(f *pflag.FlagSet) {
 
 // each calls show for every BitLocker volume of the source. A volume that cannot be read does not hide the others.
 func (o *volumeFlags) each(source string, show func(inspectedVolume)) error {
+	return o.open(source, func(p bitlocker.Partition, r io.ReaderAt) error {
+		v, err := bitlocker.Inspect(r, p.Size)
+		if err == nil {
+			show(inspectedVolume{Partition: p, Volume: v})
+		}
+		return err
+	})
+}
+
+// open calls f with every BitLocker volume of the source, also after an error.
+func (o *volumeFlags) open(source string, f func(bitlocker.Partition, io.ReaderAt) error) error {
 	d, err := file.OpenDevice(source)
 	if err != nil {
 		return err
@@ -68,12 +81,9 @@ func (o *volumeFlags) each(source string, show func(inspectedVolume)) error {
 	}
 	var errs []error
 	for _, p := range parts {
-		v, err := bitlocker.Inspect(p.Section(d), p.Size)
-		if err != nil {
+		if err := f(p, p.Section(d)); err != nil {
 			errs = append(errs, fmt.Errorf("%s, offset %d: %w", source, p.Offset, err))
-			continue
 		}
-		show(inspectedVolume{Partition: p, Volume: v})
 	}
 	return errors.Join(errs...)
 }

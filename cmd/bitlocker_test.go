@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -75,6 +76,20 @@ func fveImage(words ...string) (img []byte, unknown string) {
 		}
 	}
 	return img, ""
+}
+
+// scriptFVESeal makes a volume whose key an engine seals to its PCR 7 as it is: fveseal disk.img DIR
+func scriptFVESeal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fveseal FILE DIR")
+	}
+	t, err := tpm.Open(context.Background(), "engine:"+ts.MkAbs(args[1]), tpm.Options{Allow: tpm.Persists})
+	ts.Check(err)
+	defer func() { ts.Check(t.Close()) }()
+	sealed, err := synth.SealNow(t, make([]byte, 44))
+	ts.Check(err)
+	img := synth.Volume{Protectors: []synth.Protector{sealed.Protector(), synth.Sealed(true)}}.Image()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), img, 0o600))
 }
 
 // scriptFVEImage makes a BitLocker volume: fveimage disk.img tpm recovery gpt

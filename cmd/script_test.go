@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"jsonpath": scriptJSONPath,
 			"fveimage": scriptFVEImage,
 			"winlog":   scriptWinLog,
+			"fveseal":  scriptFVESeal,
 			"bootlog":  scriptBootLog,
 		},
 	})

@@ -122,12 +122,8 @@ func (t TPM) Protector() Protector {
 
 // Datum makes the body of the TPM datum; random fills what a TPM would have made.
 func (t TPM) Datum(random func(int) []byte) []byte {
-	bitmap := uint32(0)
-	selection := make([]byte, 3)
-	for _, pcr := range t.PCRs {
-		bitmap |= 1 << pcr
-		selection[pcr/8] |= 1 << (pcr % 8)
-	}
+	selection := t.selection()
+	bitmap := uint32(selection[0]) | uint32(selection[1])<<8 | uint32(selection[2])<<16
 	digest := t.PCRDigest()
 	private, public := t.Private, t.Public
 	if private == nil {
@@ -176,14 +172,19 @@ func (t TPM) WindowsPolicy() []byte {
 	h.Reset()
 	h.Write(first)
 	h.Write([]byte{0, 0, 1, 0x7f, 0, 0, 0, 1})
-	selection := make([]byte, 3)
-	for _, pcr := range t.PCRs {
-		selection[pcr/8] |= 1 << (pcr % 8)
-	}
 	h.Write(append(be16(nil, t.bank()), 3))
-	h.Write(selection)
+	h.Write(t.selection())
 	h.Write(t.PCRDigest())
 	return h.Sum(nil)
+}
+
+// selection is the bit field of a TPMS_PCR_SELECTION.
+func (t TPM) selection() []byte {
+	bits := make([]byte, 3)
+	for _, pcr := range t.PCRs {
+		bits[pcr/8] |= 1 << (pcr % 8)
+	}
+	return bits
 }
 
 func (t TPM) bank() uint16    { return orSHA256(t.Bank) }

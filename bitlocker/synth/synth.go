@@ -1,6 +1,7 @@
 // Package synth makes BitLocker volumes for tests: small image files with a boot sector, three copies of FVE metadata and
 // encrypted sectors, which cryptsetup, dislocker and libbde read and open. It shares no code with package bitlocker, so
 // that each checks the other; and logs of boots that BitLocker would judge. Only tests import it. It touches no file: a volume is a byte slice.
+// Seal uses a TPM it is given.
 //
 // Keys and salts come from a fixed seed, so the same Volume gives the same bytes; these volumes protect nothing.
 package synth
