@@ -50,7 +50,7 @@ func (t *TPM) readSessions(x *execution, r *wire.Reader) error {
 		return rcInsufficient
 	}
 	if size < 9 || uint64(size) > uint64(r.Len()) {
-		return rcAuthSize
+		return rcSize
 	}
 	if x.flags&flagNoSession != 0 {
 		return rcAuthContext
@@ -102,6 +102,9 @@ func (t *TPM) admitSession(x *execution, a *authorization, n int) error {
 			return rcNonce.session(n)
 		}
 		return nil
+	}
+	if !t.inRange(a.handle) {
+		return rcValue.session(n)
 	}
 	if a.s = t.sessions[a.handle]; a.s == nil {
 		return rcReferenceS0 + rc(n-1)

@@ -36,7 +36,7 @@ type capability uint32
 
 func (v *capability) code(c *coder) {
 	c.u32((*uint32)(v))
-	c.require(uint32(*v) <= capACT || *v == 0x100, rcValue)
+	c.require(uint32(*v) <= capACT, rcValue)
 }
 
 type getCapabilityOut struct {
@@ -98,8 +98,11 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		out.Data.b, more = page(in, 2, ids, func(w *wire.Writer, id uint32) { w.U16(uint16(id)) })
 	case capAuthPolicies:
 		out.Data.b, more = t.authPolicies(in)
-	default:
-		out.Data.b = make([]byte, 4)
+	case capACT:
+		if in.Property < 0x40000110 || in.Property > 0x4000011f {
+			return nil, rcValue.param(2)
+		}
+		out.Data.b = make([]byte, 4) // no authenticated countdown timers
 	}
 	out.More = yesNo(more)
 	return out, nil

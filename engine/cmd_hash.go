@@ -178,9 +178,6 @@ func (t *TPM) eventSequenceComplete(in *eventSequenceCompleteIn) (*pcrEventOut, 
 			t.extend(int(in.PCR), h.Alg, d)
 		}
 	}
-	if in.PCR != rhNull {
-		t.pcrMoved(int(in.PCR))
-	}
 	t.flushAfter(in.Sequence)
 	return out, nil
 }

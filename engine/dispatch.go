@@ -45,14 +45,10 @@ func (t *TPM) execute(cmd []byte) (res []byte) {
 	return refusal(code)
 }
 
-// refusal is the response of a command that did not succeed. One with a bad tag might be of TPM 1.2, whose header looks
-// different; the code tells it what it met.
+// refusal is the response of a command that did not succeed. Even a command of TPM 1.2 gets a header of TPM 2.0: firmware
+// that probes with one takes a header of its own kind for a TPM 1.2.
 func refusal(code rc) []byte {
-	tag := stNoSessions
-	if code == rcBadTag {
-		tag = stRspCommand
-	}
-	return wire.NewBE().U16(tag).U32(headerSize).U32(uint32(code)).Out()
+	return wire.NewBE().U16(stNoSessions).U32(headerSize).U32(uint32(code)).Out()
 }
 
 // dispatch checks a command in the order of part 1, 18.2 and runs it.
@@ -128,7 +124,7 @@ func (t *TPM) readHandles(x *execution, r *wire.Reader) error {
 		if r.Err() != nil {
 			return rcInsufficient.handle(i + 1)
 		}
-		if !spec.accepts(h) {
+		if !spec.accepts(h) || !t.inRange(h) {
 			return rcValue.handle(i + 1)
 		}
 		x.handles = append(x.handles, h)
@@ -143,6 +139,17 @@ func (t *TPM) readHandles(x *execution, r *wire.Reader) error {
 		x.names = append(x.names, t.nameOfEntity(h))
 	}
 	return nil
+}
+
+// inRange tells whether a handle could ever exist: transient objects and sessions are numbered by their slots.
+func (t *TPM) inRange(h handle) bool {
+	switch h.kind() {
+	case htTransient:
+		return int(h&0xffffff) < t.profile.Transient
+	case htHMACSession, htPolicySession:
+		return int(h&0xffffff) < t.profile.Sessions
+	}
+	return true
 }
 
 // checkPresent tells why a handle cannot be used now; zero when it can.

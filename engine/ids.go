@@ -38,25 +38,22 @@ func (h handle) isObject() bool { return h.kind() == htTransient || h.kind() == 
 
 // Structure tags (TPM_ST).
 const (
-	stRspCommand      uint16 = 0x00c4
-	stNull            uint16 = 0x8000
-	stNoSessions      uint16 = 0x8001
-	stSessions        uint16 = 0x8002
-	stAttestNV        uint16 = 0x8014
-	stAttestCommand   uint16 = 0x8015
-	stAttestSession   uint16 = 0x8016
-	stAttestCertify   uint16 = 0x8017
-	stAttestQuote     uint16 = 0x8018
-	stAttestTime      uint16 = 0x8019
-	stAttestCreation  uint16 = 0x801a
-	stAttestNVDigest  uint16 = 0x801c
-	stCreation        uint16 = 0x8021
-	stVerified        uint16 = 0x8022
-	stAuthSecret      uint16 = 0x8023
-	stHashCheck       uint16 = 0x8024
-	stAuthSigned      uint16 = 0x8025
-	generatedValue    uint32 = 0xff544347 // TPM_GENERATED_VALUE: marks structures made inside a TPM
-	maxPermanentParam uint32 = 0x300
+	stNoSessions     uint16 = 0x8001
+	stSessions       uint16 = 0x8002
+	stAttestNV       uint16 = 0x8014
+	stAttestCommand  uint16 = 0x8015
+	stAttestSession  uint16 = 0x8016
+	stAttestCertify  uint16 = 0x8017
+	stAttestQuote    uint16 = 0x8018
+	stAttestTime     uint16 = 0x8019
+	stAttestCreation uint16 = 0x801a
+	stAttestNVDigest uint16 = 0x801c
+	stCreation       uint16 = 0x8021
+	stVerified       uint16 = 0x8022
+	stAuthSecret     uint16 = 0x8023
+	stHashCheck      uint16 = 0x8024
+	stAuthSigned     uint16 = 0x8025
+	generatedValue   uint32 = 0xff544347 // TPM_GENERATED_VALUE: marks structures made inside a TPM
 )
 
 // Startup and session types (TPM_SU, TPM_SE).

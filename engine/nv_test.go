@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-var owner = tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+var asOwner = tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
 
 // index is an NV index as a client sees it: its name changes, so it is read before each use.
 type index struct {
@@ -20,7 +20,7 @@ type index struct {
 func define(t *testing.T, f *fixture, h tpm2.TPMHandle, size uint16, a tpm2.TPMANV) index {
 	t.Helper()
 	a.OwnerRead, a.OwnerWrite, a.AuthRead, a.AuthWrite = true, true, true, a.NT != tpm2.TPMNTPinFail && a.NT != tpm2.TPMNTPinPass
-	run(t, f, tpm2.NVDefineSpace{AuthHandle: owner, Auth: tpm2.TPM2BAuth{Buffer: []byte("nv")},
+	run(t, f, tpm2.NVDefineSpace{AuthHandle: asOwner, Auth: tpm2.TPM2BAuth{Buffer: []byte("nv")},
 		PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{NVIndex: h, NameAlg: tpm2.TPMAlgSHA256, Attributes: a, DataSize: size})})
 	return index{t, f, h}
 }
@@ -38,7 +38,7 @@ func (x index) write(data string, offset uint16) tpm2.NVWrite {
 }
 
 func (x index) read(size, offset uint16) tpm2.NVRead {
-	return tpm2.NVRead{AuthHandle: owner, NVIndex: x.ref(), Size: size, Offset: offset}
+	return tpm2.NVRead{AuthHandle: asOwner, NVIndex: x.ref(), Size: size, Offset: offset}
 }
 
 func (x index) number() uint64 {
@@ -63,7 +63,7 @@ func TestNVDataIsReadAsItWasWritten(t *testing.T) {
 	refused(t, f, 0x146, x.write("abc", 6))
 	refused(t, f, 0x2c4, x.write("", 9))
 	refused(t, f, 0x146, x.read(8, 1))
-	run(t, f, tpm2.NVUndefineSpace{AuthHandle: owner, NVIndex: x.ref()})
+	run(t, f, tpm2.NVUndefineSpace{AuthHandle: asOwner, NVIndex: x.ref()})
 	refused(t, f, 0x18b, tpm2.NVReadPublic{NVIndex: x.h})
 }
 
@@ -78,7 +78,7 @@ func TestNVCountersNeverGoBack(t *testing.T) {
 	if got := a.number(); got != last {
 		t.Errorf("after a crash the counter is %d, was %d", got, last)
 	}
-	run(t, f, tpm2.NVUndefineSpace{AuthHandle: owner, NVIndex: a.ref()})
+	run(t, f, tpm2.NVUndefineSpace{AuthHandle: asOwner, NVIndex: a.ref()})
 	b := define(t, f, 0x01800002, 8, tpm2.TPMANV{NT: tpm2.TPMNTCounter})
 	run(t, f, tpm2.NVIncrement{AuthHandle: b.auth(), NVIndex: b.ref()})
 	if got := b.number(); got != last+1 {
@@ -100,15 +100,15 @@ func TestNVIndicesRefuseAttributesThatContradict(t *testing.T) {
 		"a counter that is cleared":         {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, NT: tpm2.TPMNTCounter, ClearSTClear: true}, 8, 0x2c2},
 		"a counter of four bytes":           {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, NT: tpm2.TPMNTCounter}, 4, 0x2d5},
 		"an extend index of another size":   {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, NT: tpm2.TPMNTExtend}, 20, 0x2d5},
-		"platform's attribute from owner":   {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, PlatformCreate: true}, 8, 0x182},
-		"policy delete from owner":          {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, PolicyDelete: true}, 8, 0x2c2},
+		"platform's attribute from asOwner": {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, PlatformCreate: true}, 8, 0x182},
+		"policy delete from asOwner":        {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, PolicyDelete: true}, 8, 0x2c2},
 		"larger than an index may be":       {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true}, 2049, 0x2d5},
 		"a PIN that counts as an attack":    {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, NT: tpm2.TPMNTPinFail}, 8, 0x2c2},
 		"written at once but too large":     {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, WriteAll: true}, 1025, 0x2d5},
 		"cleared at startup though defined": {tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, ClearSTClear: true, WriteDefine: true}, 8, 0x2c2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused(t, f, c.want, tpm2.NVDefineSpace{AuthHandle: owner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
+			refused(t, f, c.want, tpm2.NVDefineSpace{AuthHandle: asOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
 				NVIndex: 0x01800009, NameAlg: tpm2.TPMAlgSHA256, Attributes: c.attrs, DataSize: c.size})})
 		})
 	}

@@ -90,8 +90,12 @@ func (t *TPM) pcrStartup(resume bool) {
 		}
 		t.ram.PCRs = append(t.ram.PCRs, bank)
 	}
-	if !resume {
-		t.ram.PCRCounter = 0
+	if resume {
+		return
+	}
+	t.ram.PCRCounter = 0
+	for i := range maxPCRs {
+		t.pcrMoved(i)
 	}
 }
 
@@ -121,10 +125,11 @@ func (t *TPM) pcrAllocPending() bool {
 	return false
 }
 
-// extend folds a digest into a PCR of one bank.
+// extend folds a digest into a PCR of one bank; where there is none it does nothing.
 func (t *TPM) extend(pcr int, alg uint16, digest []byte) {
 	if b := t.bank(alg); b != nil && b.Values[pcr] != nil {
 		b.Values[pcr] = crypt.Digest(alg, b.Values[pcr], digest)
+		t.pcrMoved(pcr)
 	}
 }
 
@@ -184,9 +189,6 @@ func (t *TPM) pcrExtend(in *pcrExtendIn) (*none, error) {
 	for _, d := range in.Digests {
 		t.extend(pcr, d.Alg, d.Digest)
 	}
-	if len(in.Digests) > 0 {
-		t.pcrMoved(pcr)
-	}
 	return nil, nil
 }
 
@@ -209,9 +211,6 @@ func (t *TPM) pcrEvent(in *pcrEventIn) (*pcrEventOut, error) {
 		if in.PCR != rhNull {
 			t.extend(int(in.PCR), b.Alg, d)
 		}
-	}
-	if in.PCR != rhNull {
-		t.pcrMoved(int(in.PCR))
 	}
 	return out, nil
 }
@@ -385,9 +384,6 @@ func (t *TPM) HashEnd() error {
 	}
 	for _, b := range t.ram.PCRs {
 		t.extend(m.pcr, b.Alg, crypt.Digest(b.Alg, m.data))
-	}
-	if m.pcr != 0 {
-		t.pcrMoved(m.pcr)
 	}
 	return t.commit()
 }

@@ -25,7 +25,6 @@ const (
 	rcUnbalanced      rc = 0x131
 	rcCommandSize     rc = 0x142
 	rcCommandCode     rc = 0x143
-	rcAuthSize        rc = 0x144
 	rcAuthContext     rc = 0x145
 	rcNVRange         rc = 0x146
 	rcNVSize          rc = 0x147

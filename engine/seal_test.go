@@ -233,7 +233,7 @@ func TestCredentialsActivateOnlyForTheirObject(t *testing.T) {
 func TestPersistentObjectsAndSessionsGoOnBetweenProcesses(t *testing.T) {
 	f := newFixture(t)
 	key := srk(t, f, tpm2.ECCSRKTemplate)
-	run(t, f, tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name},
+	run(t, f, tpm2.EvictControl{Auth: asOwner, ObjectHandle: &tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name},
 		PersistentHandle: 0x81000001})
 	session, end, err := tpm2.HMACSession(f, tpm2.TPMAlgSHA256, 16)
 	if err != nil {
