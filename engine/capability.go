@@ -97,6 +97,9 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		}
 		out.Data.b, more = page(in, 2, ids, func(w *wire.Writer, id uint32) { w.U16(uint16(id)) })
 	case capAuthPolicies:
+		if in.Property>>24 != htPermanent {
+			return nil, rcValue.param(2)
+		}
 		out.Data.b, more = t.authPolicies(in)
 	case capACT:
 		if in.Property < 0x40000110 || in.Property > 0x4000011f {

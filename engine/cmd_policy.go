@@ -128,11 +128,11 @@ type policyCommandCodeIn struct {
 // policyCommandCode is TPM2_PolicyCommandCode.
 func (t *TPM) policyCommandCode(in *policyCommandCodeIn) (*none, error) {
 	s := t.sessions[in.Session]
-	if findCommand(in.CC) == nil {
-		return nil, rcPolicyCC.param(1)
-	}
 	if s.Policy.CC != 0 && s.Policy.CC != in.CC {
 		return nil, rcValue.param(1)
+	}
+	if findCommand(in.CC) == nil {
+		return nil, rcPolicyCC.param(1)
 	}
 	s.extend(ccPolicyCommandCode, wire.NewBE().U32(in.CC).Out())
 	s.Policy.CC = in.CC

@@ -198,10 +198,13 @@ func accepted(theirs, ours answer) bool {
 
 func compare(t *testing.T, theirs, ours []answer) (n, same int) {
 	t.Helper()
-	n = min(len(theirs), len(ours))
 	kinds := map[string]int{}
-	for i := range n {
+	for i := range min(len(theirs), len(ours)) {
 		a, b := theirs[i], ours[i]
+		if len(a.command) != len(b.command) {
+			continue // a blob of another size was mutated elsewhere
+		}
+		n++
 		equal := a.code() == b.code() || accepted(a, b)
 		if equal && a.code() == 0 && deterministic[a.cc()] && bytes.Equal(a.command, b.command) {
 			equal = bytes.Equal(a.rsp, b.rsp)

@@ -20,7 +20,7 @@ const (
 	maxPrivate      = 2048
 	maxPCRs         = 24
 	pcrSelectBytes  = maxPCRs / 8
-	maxHashAlgs     = 16
+	maxHashAlgs     = 5 // HASH_COUNT, which bounds lists of banks
 	maxPCRProps     = 128
 	maxCommandSize  = 4096
 	maxSessions     = 3 // per command
@@ -259,11 +259,18 @@ type ticket struct {
 }
 
 func (t *ticket) codeOf(c *coder, tags ...uint16) {
-	c.oneOf(&t.Tag, rcTag, tags...)
+	c.u16(&t.Tag)
+	c.require(slices.Contains(structureTags, t.Tag), rcValue)
+	c.require(slices.Contains(tags, t.Tag), rcTag)
 	c.u32((*uint32)(&t.Hierarchy))
 	c.require(t.Hierarchy.isHierarchy(), rcValue)
 	c.sized(&t.Digest, maxDigest)
 }
+
+// structureTags are the values of TPM_ST: another is no tag at all, rather than a wrong one.
+var structureTags = []uint16{0x00c4, 0x8000, stNoSessions, stSessions, stAttestNV, stAttestCommand, stAttestSession,
+	stAttestCertify, stAttestQuote, stAttestTime, stAttestCreation, stAttestNVDigest, stCreation, stVerified, stAuthSecret,
+	stHashCheck, stAuthSigned, 0x8029}
 
 // The kinds of tickets differ in the tags they accept.
 type (

@@ -78,8 +78,8 @@ func checkKeyedHashScheme(p *public, sign, decrypt bool) error {
 	s := p.Scheme
 	switch {
 	case sign == decrypt && s.Alg != crypt.AlgNull,
-		sign && !decrypt && s.Alg != crypt.AlgHMAC && (s.Alg != crypt.AlgNull || p.Attrs.has(attrRestricted)),
-		decrypt && !sign && s.Alg != crypt.AlgXOR && (s.Alg != crypt.AlgNull || p.Attrs.has(attrRestricted)),
+		sign && !decrypt && s.Alg != crypt.AlgHMAC,
+		decrypt && !sign && s.Alg != crypt.AlgXOR,
 		decrypt && !sign && p.Attrs.has(attrRestricted) && s.KDF != crypt.AlgKDF1SP800108:
 		return rcScheme
 	}
@@ -123,21 +123,18 @@ func isDecryptScheme(keyType, s uint16) bool {
 	return s == crypt.AlgECDH || s == crypt.AlgSM2 || s == crypt.AlgECMQV
 }
 
-// checkParentCipher checks the cipher of a storage parent. One that cannot be duplicated has that of its own parent.
+// checkParentCipher checks the cipher of a storage parent. One that cannot be duplicated has that of its own parent. Its
+// mode may be any: what protects children is CFB always, and the reference does not look.
 func checkParentCipher(parent *object, p *public) error {
 	switch {
 	case p.Sym.Alg == crypt.AlgNull:
 		return rcSymmetric
-	case p.Sym.Mode != crypt.AlgCFB:
-		return rcMode
 	case parent == nil || !p.Attrs.has(attrFixedParent):
 		return nil
 	case p.NameAlg != parent.Public.NameAlg:
 		return rcHash
-	case p.Sym.Alg != parent.Public.Sym.Alg:
+	case p.Sym != parent.Public.Sym:
 		return rcSymmetric
-	case p.Sym.KeyBits != parent.Public.Sym.KeyBits:
-		return rcValue
 	}
 	return nil
 }
