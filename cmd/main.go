@@ -161,8 +161,14 @@ func (a *app) commands() map[string][]*cobra.Command {
 			a.eventlogCommand(),
 			a.bitlockerCommand(),
 		},
-		groupTPM:  {},
-		groupSelf: {a.versionCommand()},
+		groupTPM: {
+			a.infoCommand(),
+			a.randomCommand(),
+			a.hashCommand(),
+			a.flushCommand(),
+			a.lockoutCommand(),
+		},
+		groupSelf: {a.explainCommand(), a.versionCommand()},
 	}
 }
 

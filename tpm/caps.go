@@ -131,13 +131,12 @@ type Property struct {
 // Probe asks the TPM for all it says about itself. A capability that the TPM refuses is noted in Refused; only a TPM
 // that does not answer, or answers nonsense, is an error.
 func Probe(ctx context.Context, s Sender) (*Capabilities, error) {
-	p := &prober{ctx: ctx, s: s, c: &Capabilities{Refused: []string{}}}
-	values := map[tpm2.TPMPT]uint32{}
-	p.c.Properties = ask(p, "properties", tpm2.TPMCapTPMProperties, uint32(tpm2.TPMPTFamilyIndicator), readProperty)
-	for _, property := range p.c.Properties {
-		values[tpm2.TPMPT(property.ID)] = uint32(property.Value)
+	p := &prober{ctx: ctx, s: s, c: &Capabilities{Properties: []Property{}, Refused: []string{}}}
+	for _, group := range []tpm2.TPMPT{tpm2.TPMPTFamilyIndicator, tpm2.TPMPTPermanent} { // an answer stays within a group
+		properties := ask(p, "properties", tpm2.TPMCapTPMProperties, uint32(group), readProperty)
+		p.c.Properties = append(p.c.Properties, properties...)
 	}
-	p.c.describe(values)
+	p.c.describe(propertyValues(p.c.Properties))
 	p.c.Algorithms = ask(p, "algorithms", tpm2.TPMCapAlgs, 1, readAlgorithm)
 	p.c.Curves = ask(p, "curves", tpm2.TPMCapECCCurves, 1, readCurve)
 	p.commands()
@@ -259,6 +258,14 @@ func readBank(r *wire.Reader) (Bank, uint32) {
 	}
 	b.Active = len(b.PCRs) > 0
 	return b, 0
+}
+
+func propertyValues(properties []Property) map[tpm2.TPMPT]uint32 {
+	values := map[tpm2.TPMPT]uint32{}
+	for _, p := range properties {
+		values[tpm2.TPMPT(p.ID)] = uint32(p.Value)
+	}
+	return values
 }
 
 // commands reads TPM_CAP_COMMANDS, whose items are TPMA_CC (part 2, section 8.9).

@@ -27,7 +27,7 @@ func (x Explanation) Words() string {
 	if x.Where != "" {
 		words += ", " + x.Where
 	}
-	if x.Name == "" {
+	if x.Name == "" || x.Name == x.Code { // no name, or an errno
 		return words
 	}
 	return x.Name + " (" + words + ")"

@@ -25,7 +25,7 @@ func (e codeEntry) hints() []string {
 const (
 	adviseBug      = "this is a fault of the program that sent the command; run it with -vv and report the trace"
 	adviseInfo     = "vtpmctl info lists what this TPM supports"
-	adviseFlush    = "vtpmctl flush frees what other programs left behind; --tpm dev:/dev/tpmrm0 keeps them apart"
+	adviseFlush    = "vtpmctl flush all frees what other programs left behind; --tpm dev:/dev/tpmrm0 keeps them apart"
 	adviseAgain    = "run the same command again"
 	adviseReset    = "restart the machine or its TPM"
 	adviseOtherTPM = "it belongs to another TPM, or to this one before it was cleared; make it again here"

@@ -93,7 +93,7 @@ func TestSWTPMIsUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if caps.Manufacturer.ID != "IBM" || caps.VendorString != "SW   TPM" || len(caps.Banks) < 4 || len(caps.Refused) != 0 {
+	if caps.Manufacturer.ID != "IBM" || caps.VendorString != "SW   TPM" || len(caps.Banks) < 4 || len(caps.Refused) != 0 || caps.Lockout.MaxTries == 0 {
 		t.Errorf("%+v", caps)
 	}
 	for _, property := range caps.Properties {
