@@ -45,7 +45,7 @@ func ReadTranscript(r io.Reader) ([]Exchange, error) {
 			continue
 		}
 		b, err := hex.DecodeString(strings.TrimSpace(digits))
-		if err != nil || (mark != ">" && mark != "<") {
+		if err != nil || len(b) == 0 || (mark != ">" && mark != "<") {
 			return nil, fail.E(fail.BadInput, "line %d: neither \"> HEX\" nor \"< HEX\"", n)
 		}
 		last := len(all) - 1
@@ -62,6 +62,9 @@ func ReadTranscript(r io.Reader) ([]Exchange, error) {
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fail.E(fail.BadInput, "reading the transcript: %w", err)
+	}
+	if last := len(all) - 1; last >= 0 && all[last].Response == nil {
+		return nil, fail.E(fail.BadInput, "the transcript ends after command %d without its response", last+1)
 	}
 	return all, nil
 }
