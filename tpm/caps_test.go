@@ -163,10 +163,6 @@ func TestProbeOfTheEngine(t *testing.T) {
 	}
 }
 
-func TestCommandShapesAreThoseOfTheEngine(t *testing.T) {
-	compareShapes(t, openEngineInMemory(t, Options{}))
-}
-
 // compareShapes reads TPMA_CC of every command and compares the handles (part 2, section 8.9).
 func compareShapes(t *testing.T, s Sender) {
 	t.Helper()

@@ -27,6 +27,9 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, l link, t Target, o Options) *conn {
+	if o.Record != nil {
+		l = &recorder{link: l, w: o.Record}
+	}
 	c := &conn{ctx: ctx, link: l, refusals: refusals{}, origin: Origin{Target: t.String(), Emulated: t.Scheme == Engine}}
 	layers := []Layer{Guard(o.Allow, o.Named...), c.refusals.layer, Retry(ctx, DefaultRetry)}
 	if o.Trace != nil {

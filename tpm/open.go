@@ -47,9 +47,6 @@ func Open(ctx context.Context, target string, o Options) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Record != nil {
-		l = &recorder{link: l, w: o.Record}
-	}
 	c := newConn(ctx, l, t, o)
 	if err := c.identify(); err != nil {
 		return nil, closeAfter(c, err)
