@@ -232,18 +232,3 @@ func digestOf(alg pcr.Bank, values *pcr.Values) pcr.Hex {
 	}
 	return digest
 }
-
-// Replayed are the PCR values a log leads to, those it does not speak of at their reset value.
-func Replayed(log *eventlog.Log) *pcr.Values {
-	values := &pcr.Values{}
-	for _, bank := range log.Replay().Banks {
-		for n := range pcr.Count {
-			value := eventlog.ResetValue(bank.Alg, n)
-			if p := bank.PCR(n); p != nil {
-				value = p.Value
-			}
-			values.Set(bank.Alg, n, value)
-		}
-	}
-	return values
-}

@@ -140,7 +140,7 @@ func TestCheckReplaysTheLogOfABoot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bitlocker.Replayed(log)
+		return pcr.Replayed(log)
 	}
 	same := func(*logs.Machine) {}
 	first := replayed(same)

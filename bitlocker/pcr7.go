@@ -128,7 +128,7 @@ func (b *Binding) checkLog(log *eventlog.Log, events *pcr7Events) {
 
 // checkReplay compares the banks that both the log and the TPM have.
 func (b *Binding) checkReplay(log *eventlog.Log, live *pcr.Values) {
-	replayed := Replayed(log)
+	replayed := pcr.Replayed(log)
 	compared := 0
 	for _, bank := range log.Banks {
 		value := live.Get(bank, 7)

@@ -100,8 +100,8 @@ func TestTheBootManagerOf2023IsSeenComing(t *testing.T) {
 
 func TestALogIsBelievedIfItLeadsToTheTPMsPCR7(t *testing.T) {
 	log := parse(t, synth.WindowsFirmware())
-	same := bitlocker.Replayed(log)
-	other := bitlocker.Replayed(log)
+	same := pcr.Replayed(log)
+	other := pcr.Replayed(log)
 	other.Set(eventlog.SHA256, 7, make([]byte, 32))
 	for name, c := range map[string]struct {
 		live *pcr.Values

@@ -66,7 +66,7 @@ func (a *app) givenValues(o *checkFlags) (*pcr.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bitlocker.Replayed(log), nil
+	return pcr.Replayed(log), nil
 }
 
 func (a *app) valuesFile(path string) (*pcr.Values, error) {

@@ -25,6 +25,8 @@ type Env struct {
 	Host     host.Host
 	// OpenTPM opens the TPM that a target names (tpm.Open).
 	OpenTPM func(ctx context.Context, target string, o tpm.Options) (tpm.Conn, error)
+	// BootLog is the event log of the running Windows (tpm.MeasuredBootLog).
+	BootLog func() ([]byte, error)
 	// AskSecret asks on the terminal, without echo (term.ReadSecret).
 	AskSecret func(ctx context.Context, prompt string) ([]byte, error)
 }
@@ -43,6 +45,7 @@ func System() *Env {
 		Rand:      rand.Reader,
 		Host:      host.Local(root),
 		OpenTPM:   tpm.Open,
+		BootLog:   func() ([]byte, error) { return tpm.MeasuredBootLog(tpm.CurrentBoot) },
 		AskSecret: term.ReadSecret,
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 func (a *app) eventlogCommand() *cobra.Command {
 	return noun("eventlog", "read, replay and explain measured-boot event logs",
-		a.eventlogShowCommand(), a.eventlogReplayCommand())
+		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand())
 }
 
 // sourceHelp is said by every verb that reads a log.
@@ -53,7 +53,7 @@ func (o *logFlags) read(a *app, args []string) (log *eventlog.Log, source string
 
 func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
 	if len(args) == 0 {
-		data, source, err := a.Host.EventLog(eventlog.MaxSize)
+		data, source, err := a.liveLog()
 		if err != nil {
 			return nil, source, err
 		}
@@ -64,6 +64,16 @@ func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
 		return nil, args[0], err
 	}
 	return parseLog(data, args[0])
+}
+
+// liveLog asks Windows for its log by way of the TPM Base Services, and reads files everywhere else.
+func (a *app) liveLog() (data []byte, source string, err error) {
+	if a.Host.OS == "windows" {
+		if data, err := a.BootLog(); err == nil {
+			return data, "TPM Base Services", nil
+		}
+	}
+	return a.Host.EventLog(eventlog.MaxSize)
 }
 
 func parseLog(data []byte, source string) (*eventlog.Log, string, error) {
@@ -333,26 +343,10 @@ func registerName(log *eventlog.Log, index int) string {
 	return fmt.Sprintf("rtmr%d", index-1)
 }
 
-// values are the replayed values as PCR values, those of untouched PCRs included.
-func (d replayDoc) values() *pcr.Values {
-	v := &pcr.Values{}
-	for i := range d.Banks {
-		b := &d.Banks[i]
-		values := pcr.BankValues{Bank: b.Alg}
-		for index := range pcr.Count {
-			digest := eventlog.ResetValue(b.Alg, index)
-			if p := b.PCR(index); p != nil {
-				digest = p.Value
-			}
-			values.PCRs = append(values.PCRs, pcr.Value{PCR: index, Digest: digest})
-		}
-		v.Banks = append(v.Banks, values)
-	}
-	return v
-}
-
 // Render gives the text of tpm2_pcrread.
-func (d replayDoc) Render(w io.Writer, _ out.Format) error { return d.values().WritePCRRead(w) }
+func (d replayDoc) Render(w io.Writer, _ out.Format) error {
+	return pcr.Replayed(d.log).WritePCRRead(w)
+}
 
 func (a *app) eventlogReplayCommand() *cobra.Command {
 	var logs logFlags

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -129,7 +130,7 @@ func (v *Verification) checkQuotes() {
 	for _, q := range v.Quotes {
 		switch {
 		case q.Match:
-			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s", q.Event, q.Bank, joinInts(q.PCRs))
+			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s", q.Event, q.Bank, ranges(q.PCRs))
 		case q.Note != "":
 			v.add("trust_point", NotProven, "event %d: %s", q.Event, q.Note)
 		default:
@@ -140,7 +141,7 @@ func (v *Verification) checkQuotes() {
 
 // checkPCRs sums the verdicts up, one check for each state that occurs.
 func (v *Verification) checkPCRs(rules Rules) {
-	states := make(map[PCRState][]string)
+	states := make(map[PCRState]map[Alg][]int)
 	for i := range v.PCRs {
 		p := &v.PCRs[i]
 		state := p.State
@@ -148,7 +149,13 @@ func (v *Verification) checkPCRs(rules Rules) {
 			state == Differs && p.Hypothesis != nil && slices.Contains(rules.Ignore, p.Hypothesis.Quirk) && p.Hypothesis.Quirk != "" {
 			state = Match
 		}
-		states[state] = append(states[state], fmt.Sprintf("%s:%d", p.Bank, p.PCR))
+		if state == Match && p.Events == 0 {
+			continue // untouched, as the log says: nothing to be proud of
+		}
+		if states[state] == nil {
+			states[state] = make(map[Alg][]int)
+		}
+		states[state][p.Bank] = append(states[state][p.Bank], p.PCR)
 	}
 	for _, s := range []struct {
 		state   PCRState
@@ -162,7 +169,7 @@ func (v *Verification) checkPCRs(rules Rules) {
 		{BankAbsent, NotProven, "the log has no such bank"},
 	} {
 		if names := states[s.state]; len(names) > 0 {
-			v.add("pcr_"+string(s.state), s.outcome, "%s: %s", s.text, strings.Join(names, " "))
+			v.add("pcr_"+string(s.state), s.outcome, "%s: %s", s.text, selection(names))
 		}
 	}
 	if len(v.PCRs) == 0 {
@@ -170,10 +177,30 @@ func (v *Verification) checkPCRs(rules Rules) {
 	}
 }
 
-func joinInts(numbers []int) string {
-	words := make([]string, len(numbers))
-	for i, n := range numbers {
-		words[i] = fmt.Sprint(n)
+// selection names PCRs the way they are selected: sha1:0-7+sha256:0-7,14.
+func selection(pcrs map[Alg][]int) string {
+	var banks []string
+	for _, bank := range slices.Sorted(maps.Keys(pcrs)) {
+		banks = append(banks, bank.String()+":"+ranges(pcrs[bank]))
+	}
+	return strings.Join(banks, "+")
+}
+
+// ranges prints ascending numbers, runs of three and more as a range.
+func ranges(numbers []int) string {
+	var words []string
+	for i := 0; i < len(numbers); {
+		end := i
+		for end+1 < len(numbers) && numbers[end+1] == numbers[end]+1 {
+			end++
+		}
+		if end-i < 2 {
+			end = i
+			words = append(words, fmt.Sprint(numbers[i]))
+		} else {
+			words = append(words, fmt.Sprintf("%d-%d", numbers[i], numbers[end]))
+		}
+		i = end + 1
 	}
 	return strings.Join(words, ",")
 }

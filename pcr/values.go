@@ -95,6 +95,33 @@ func (b *BankValues) find(pcr int) (int, bool) {
 	return slices.BinarySearchFunc(b.PCRs, pcr, func(v Value, n int) int { return cmp.Compare(v.PCR, n) })
 }
 
+// Replayed are the values a log leads to, those of PCRs it does not speak of at their reset value.
+func Replayed(log *eventlog.Log) *Values {
+	v := &Values{}
+	for _, bank := range log.Replay().Banks {
+		for n := range Count {
+			value := eventlog.ResetValue(bank.Alg, n)
+			if p := bank.PCR(n); p != nil {
+				value = p.Value
+			}
+			v.Set(bank.Alg, n, value)
+		}
+	}
+	return v
+}
+
+// ForLog gives the values in the shape that eventlog compares with.
+func (v *Values) ForLog() eventlog.Values {
+	values := make(eventlog.Values, len(v.Banks))
+	for _, b := range v.Banks {
+		values[b.Bank] = make(map[int]Hex, len(b.PCRs))
+		for _, p := range b.PCRs {
+			values[b.Bank][p.PCR] = p.Digest
+		}
+	}
+	return values
+}
+
 // Selection is what v has values of.
 func (v *Values) Selection() Selection {
 	var s Selection
