@@ -20,7 +20,7 @@ import (
 
 func (a *app) eventlogCommand() *cobra.Command {
 	return noun("eventlog", "read, replay and explain measured-boot event logs",
-		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand())
+		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand(), a.eventlogExplainCommand())
 }
 
 // sourceHelp is said by every verb that reads a log.

@@ -1,0 +1,119 @@
+package cmd
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/out"
+	"github.com/vtpmctl/vtpmctl/pcr"
+)
+
+// storyDoc is the result of eventlog explain.
+type storyDoc struct {
+	Source string `json:"source"`
+	*eventlog.Story
+	Notes []eventlog.Note `json:"notes"`
+
+	log *eventlog.Log
+}
+
+func (storyDoc) Schema() string { return "vtpmctl.eventlog-explain/v1" }
+
+func (d storyDoc) Table(t *out.Table) {
+	logHead(t, d.Source, d.log)
+	t.Field("secure boot", secureBoot(d.SecureBoot))
+	if d.Loader != "" {
+		t.Field("started by", d.Loader)
+	}
+	for _, s := range d.Sections {
+		t.Title("%s", s.Title)
+		for _, line := range s.Statements {
+			t.Row(" ", bindingMark(line.Binding), line.Text)
+		}
+	}
+	if len(d.PCRs) > 0 {
+		t.Title("PCRs")
+		t.Head("PCR", "NAME", "EVENTS", "HOLDS", "CHANGES WITH")
+		for _, p := range d.PCRs {
+			t.Row(p.PCR, out.Dim(registerName(d.log, p.PCR)), p.Events, p.Holds, p.Changes)
+		}
+	}
+	t.Text("")
+	t.Text("bound: the digest covers the words. named: it covers something the words only name. No digest covers an event's type.")
+	for _, q := range d.Quirks {
+		t.Text("known deviation %s, event %d: %s", q.Code, q.Event, q.Text)
+	}
+	logNotes(t, d.Notes)
+}
+
+func secureBoot(state string) out.Cell {
+	switch state {
+	case "on":
+		return out.OK(state)
+	case "off":
+		return out.No(state)
+	}
+	return out.Maybe(state)
+}
+
+// bindingMark says how far a statement can be relied on.
+func bindingMark(b eventlog.Binding) out.Cell {
+	switch b {
+	case eventlog.Bound:
+		return out.OK("bound")
+	case eventlog.Label:
+		return out.Dim("named")
+	case eventlog.Broken:
+		return out.No("BROKEN")
+	}
+	return out.Maybe(string(b))
+}
+
+// only keeps what belongs to some PCRs.
+func (d storyDoc) only(set pcr.Set) {
+	for i := range d.Sections {
+		s := &d.Sections[i]
+		s.Statements = slices.DeleteFunc(s.Statements, func(l eventlog.Statement) bool { return !set.Has(l.PCR) })
+	}
+	d.Story.Sections = slices.DeleteFunc(d.Sections, func(s eventlog.Section) bool { return len(s.Statements) == 0 })
+	d.Story.PCRs = slices.DeleteFunc(d.PCRs, func(p eventlog.PCRTale) bool { return !set.Has(p.PCR) })
+}
+
+func (a *app) eventlogExplainCommand() *cobra.Command {
+	var logs logFlags
+	var filter eventFilter
+	return a.command(verb{
+		use:   "explain [FILE]",
+		short: "tell in plain words what booted, and what would change each PCR",
+		long: sourceHelp + `
+
+Each statement says how far it can be relied on once the log's replay fits the PCRs (vtpmctl eventlog verify): a "bound" one
+is as true as the PCR; one that is "named" rests on a label beside a digest, and a label can be changed unnoticed.`,
+		example: "vtpmctl eventlog explain\nvtpmctl eventlog explain boot.bin --pcr 7\nvtpmctl eventlog explain --with systemd -o json",
+		args:    cobra.MaximumNArgs(1),
+		exits:   []fail.Kind{fail.BadInput, fail.MissingInput, fail.Permission},
+		flags: func(f *pflag.FlagSet) {
+			logs.define(f)
+			f.TextVar(&filter.pcrs, "pcr", filter.pcrs, "only what belongs to these `PCRs`: numbers, ranges and names")
+		},
+		run: func(_ context.Context, args []string) (out.Doc, error) {
+			if err := filter.prepare(); err != nil {
+				return nil, err
+			}
+			log, source, err := logs.read(a, args)
+			if err != nil {
+				return nil, err
+			}
+			doc := storyDoc{Source: source, Story: log.Explain(), Notes: log.Notes, log: log}
+			if filter.set != 0 {
+				doc.only(filter.set)
+			}
+			return doc, nil
+		},
+	})
+}

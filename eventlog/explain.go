@@ -1,0 +1,369 @@
+package eventlog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Story is what a log tells about a boot, in words. Every statement says how far it can be relied on, given that the
+// replay fits the PCRs.
+type Story struct {
+	SecureBoot string    `json:"secure_boot"` // "on", "off" or "not measured"
+	Cmdline    string    `json:"kernel_command_line,omitempty"`
+	Loader     string    `json:"loader"` // what started the system, as far as the log shows; "" where it does not
+	Sections   []Section `json:"sections"`
+	PCRs       []PCRTale `json:"pcrs"`
+	Quirks     []Quirk   `json:"quirks"`
+}
+
+// Section is a part of the story.
+type Section struct {
+	Title      string      `json:"title"`
+	Statements []Statement `json:"statements"`
+}
+
+// Statement is one sentence and the event it rests on.
+type Statement struct {
+	Text    string  `json:"text"`
+	Event   int     `json:"event"`
+	PCR     int     `json:"pcr"`
+	Binding Binding `json:"binding"`
+}
+
+// PCRTale says what one PCR holds in this boot.
+type PCRTale struct {
+	PCR     int    `json:"pcr"`
+	Events  int    `json:"events"`
+	Holds   string `json:"holds"`
+	Changes string `json:"changes_with"` // what would give another value
+}
+
+// Quirk is a known deviation that this log has.
+type Quirk struct {
+	Code  string `json:"code"`
+	Event int    `json:"event"`
+	Text  string `json:"text"`
+}
+
+// teller collects the story while it walks the log once.
+type teller struct {
+	log     *Log
+	story   Story
+	loaders []string
+	parts   map[string][]Statement
+	counts  [pcrCount]int
+	grub    int
+	quirks  map[string]bool
+}
+
+// The titles of the sections, in the order of a boot.
+const (
+	tellFirmware   = "Firmware"
+	tellSecureBoot = "Secure Boot"
+	tellOptions    = "Boot options"
+	tellChain      = "Boot chain"
+	tellLinux      = "Linux"
+	tellWindows    = "Windows"
+	tellOther      = "Devices and others"
+)
+
+const notMeasured = "not measured"
+
+// maxStatements bounds each section; Windows logs list hundreds of modules.
+const maxStatements = 200
+
+// Explain tells the story of the log.
+func (l *Log) Explain() *Story {
+	t := &teller{log: l, parts: make(map[string][]Statement), quirks: make(map[string]bool)}
+	t.story.SecureBoot = notMeasured
+	t.story.Quirks = []Quirk{}
+	for i := range l.Events {
+		e := &l.Events[i]
+		if e.Extends() {
+			t.counts[e.PCR]++
+		}
+		decoded, _ := e.Decode()
+		check := e.check(decoded)
+		if check.Quirk != "" && !t.quirks[check.Quirk] {
+			t.quirks[check.Quirk] = true
+			t.story.Quirks = append(t.story.Quirks, Quirk{check.Quirk, e.Number, quirkText(check.Quirk)})
+		}
+		t.tell(e, decoded, check.Binding)
+	}
+	for _, title := range []string{tellFirmware, tellSecureBoot, tellOptions, tellChain, tellLinux, tellWindows, tellOther} {
+		if s := t.parts[title]; len(s) > 0 {
+			t.story.Sections = append(t.story.Sections, Section{title, s})
+		}
+	}
+	t.story.Loader = strings.Join(t.loaders, ", ")
+	t.story.PCRs = t.tales()
+	return &t.story
+}
+
+// say adds a statement.
+func (t *teller) say(title string, e *Event, b Binding, format string, args ...any) {
+	if len(t.parts[title]) < maxStatements {
+		t.parts[title] = append(t.parts[title], Statement{fmt.Sprintf(format, args...), e.Number, int(int32(e.PCR)), b})
+	}
+}
+
+// tell turns one event into statements. Types are not bound, so what a statement says is only as true as its data.
+func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
+	switch d := decoded.(type) {
+	case Version:
+		t.say(tellFirmware, e, b, "the firmware calls itself %s", orEmpty(d.Version))
+	case *Blob:
+		t.say(tellFirmware, e, b, "firmware code or data was measured: %s", d)
+	case Locality:
+		t.say(tellFirmware, e, b, "the TPM was started from locality %d, so PCR 0 does not begin at zero", d.Locality)
+	case *Variable:
+		t.variable(e, d, b)
+	case *GPT:
+		t.say(tellChain, e, b, "booted from %s", d)
+	case *ImageLoad:
+		t.image(e, d, b)
+	case *Loader:
+		t.loaderEvent(e, d, b)
+	case *Tagged:
+		for _, r := range d.Records {
+			if product, _, found := strings.Cut(r.Name, ":"); found {
+				t.saw(product)
+				t.say(tellLinux, e, b, "%s was measured", r.Name)
+			}
+		}
+	case *Windows:
+		t.windows(e, d, b)
+	case Separator:
+		if d.Error {
+			t.say(tellFirmware, e, b, "the firmware reported an error to PCR %d: %s", e.PCR, orEmpty(d.Text))
+		}
+	case *Systemd:
+		t.say(tellLinux, e, b, "systemd measured %s", d)
+	case *SPDM:
+		t.say(tellOther, e, b, "a device reported a %s", d)
+	case Text:
+		if e.Type == EVEFIAction || e.Type == EVAction || e.Type == EVOmitBootDeviceEvents {
+			t.say(tellChain, e, b, "firmware said: %s", d.Text)
+		}
+	}
+}
+
+func orEmpty(text string) string {
+	if text == "" {
+		return "(nothing)"
+	}
+	return text
+}
+
+func (t *teller) variable(e *Event, v *Variable, b Binding) {
+	switch {
+	case e.Type == EVEFIVariableAuthority && v.GUID.String() == guidShimLock && v.Authority != nil:
+		t.say(tellSecureBoot, e, b, "shim accepted the next program for %s (%s)", v.Authority, v.Name)
+	case e.Type == EVEFIVariableAuthority && v.Authority != nil:
+		t.say(tellSecureBoot, e, b, "firmware accepted the next program for %s, which is in %s", v.Authority, v.Name)
+	case v.Name == "SbatLevel":
+		t.say(tellSecureBoot, e, b, "boot loaders revoked by generation: %s", strings.Join(strings.Fields(v.Text), " "))
+	case v.Name == "SecureBoot" && v.GUID.String() == guidGlobalVariable && v.Enabled != nil:
+		state := onOff(*v.Enabled)
+		if t.policyRegister(e) && b == Bound && t.story.SecureBoot == notMeasured {
+			t.story.SecureBoot = state
+			t.say(tellSecureBoot, e, b, "Secure Boot is %s", state)
+			return
+		}
+		t.say(tellOther, e, b, "PCR %d has a second word about Secure Boot, %s: firmware says it once, in PCR 7", e.PCR, state)
+	case isSignatureVariable(v.Name):
+		t.say(tellSecureBoot, e, b, "%s holds %s", signatureUse(v.Name), orNothing(summarise(v.Signatures)))
+	case v.Enabled != nil:
+		t.say(tellSecureBoot, e, b, "%s is %s", v.Name, onOff(*v.Enabled))
+	case v.Option != nil || v.Order != nil:
+		t.say(tellOptions, e, b, "%s", v)
+	}
+}
+
+// policyRegister tells whether the event is where firmware measures its Secure Boot configuration. Whoever can extend
+// another PCR can write the same words there.
+func (t *teller) policyRegister(e *Event) bool { return e.PCR == 7 || t.log.CC && e.PCR == 1 }
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return text
+}
+
+func signatureUse(name string) string {
+	switch name {
+	case "PK":
+		return "PK, the owner's key,"
+	case "KEK":
+		return "KEK, whose keys may change the lists,"
+	case "db":
+		return "db, the list of what may run,"
+	case "dbx":
+		return "dbx, the list of what may not run,"
+	}
+	return name
+}
+
+// image tells of a program that was started. Firmware volumes hold the firmware's own programs; one of those in the boot
+// chain, such as a setup screen, gives PCR 4 a value it has only once.
+func (t *teller) image(e *Event, i *ImageLoad, b Binding) {
+	where := "from memory"
+	if i.Path != nil && i.Path.Text != "" {
+		where = i.Path.Text
+	}
+	what := map[EventType]string{EVEFIBootServicesDriver: "driver", EVEFIRuntimeDriver: "driver that stays"}[e.Type]
+	if what == "" {
+		what = "program"
+	}
+	if e.Type == EVEFIBootServicesApp && strings.Contains(where, "FvFile(") {
+		t.say(tellChain, e, b, "a program of the firmware itself ran before the boot: %s", where)
+		return
+	}
+	t.say(tellChain, e, b, "a %s was started: %s", what, where)
+}
+
+func (t *teller) loaderEvent(e *Event, l *Loader, b Binding) {
+	t.saw(l.Producer)
+	switch {
+	case l.Producer == "grub" && l.What == "command":
+		if t.grub++; t.grub <= 20 {
+			t.say(tellChain, e, b, "GRUB ran: %s", l.Text)
+		}
+	case l.What == "kernel_cmdline":
+		t.story.Cmdline = l.Text
+		t.say(tellLinux, e, b, "kernel command line: %s", l.Text)
+	case l.What == "cmdline":
+		t.story.Cmdline = l.Text
+		t.say(tellLinux, e, b, "command line from the boot loader: %s", l.Text)
+	case l.What == "file":
+		t.say(tellChain, e, b, "GRUB read the file %s", l.Text)
+	case l.Producer == "shim":
+		t.say(tellSecureBoot, e, b, "shim measured its variable %s", l.Text)
+	case l.What == "section" && b == Bound:
+		t.say(tellLinux, e, b, "the unified kernel image has a section %s", l.Text)
+	case l.What == "section":
+		t.say(tellLinux, e, b, "the content of section %s was measured", l.Text)
+	default:
+		t.say(tellChain, e, b, "%s", l)
+	}
+}
+
+// windowsWords are the records worth a sentence, by number.
+var windowsWords = map[uint32]string{
+	0x20002: "boot counter: %s", 0x20005: "BitLocker was unlocked by %s", 0x20003: "control went to the %s",
+	0x20009: "security version of the boot application: %s", 0x2000a: "state of the security version chain: %s",
+	0x40001: "boot debugging: %s", 0x50001: "kernel debugging: %s", 0x50002: "code integrity: %s", 0x50003: "test signing: %s",
+	0x50005: "safe mode: %s", 0x50006: "Windows PE, not a normal Windows: %s", 0x50009: "system root: %s", 0x5000a: "hypervisor launch type: %s",
+	0x5000d: "hypervisor debugging: %s", 0x5000f: "code integrity policy: %s", 0x50012: "virtual secure mode launch type: %s",
+	0x50014: "simultaneous multithreading: %s", 0x50021: "flight signing: %s", 0x50024: "hibernation disabled: %s",
+	0x50025: "memory dumps disabled: %s", 0x50028: "isolation of the local security authority: %s", 0x50030: "DMA protection at boot: %s",
+	0xa0001: "virtualization-based security required: %s", 0xa0002: "Secure Boot required for it: %s",
+	0xa0003: "IOMMU required for it: %s", 0xa0007: "policy for hypervisor-protected code: %s", 0x90001: "early antimalware driver: %s",
+	0x20008: "memory overwrite request cannot be cancelled: %s", 0x2000b: "state of the memory overwrite request: %s",
+	0xc0002: "level of system management isolation: %s",
+}
+
+const (
+	sipaUnlock   = 0x20005
+	sipaFilePath = 0x70001
+)
+
+func (t *teller) windows(e *Event, w *Windows, b Binding) {
+	t.saw("Windows")
+	for r := range w.All() {
+		switch words, ok := windowsWords[r.ID]; {
+		case r.ID == sipaUnlock && strings.Contains(r.Text, "recovery"):
+			t.say(tellWindows, e, b, "BitLocker was unlocked with the recovery key")
+		case ok:
+			t.say(tellWindows, e, b, words, r.Text)
+		case r.ID == sipaFilePath:
+			t.say(tellWindows, e, b, "loaded %s", r.Text)
+		}
+	}
+}
+
+// saw notes a program that took part in the boot, by the traces it leaves.
+func (t *teller) saw(name string) {
+	if !slices.Contains(t.loaders, name) {
+		t.loaders = append(t.loaders, name)
+	}
+}
+
+// changesWith says what gives a PCR another value.
+var changesWith = [pcrCount]string{
+	0: "a firmware update", 1: "firmware settings, boot options and hardware tables", 2: "option ROMs and drivers of add-in cards",
+	3: "their settings", 4: "updates of shim, the boot loader, and the kernel where firmware loads it", 5: "the partition table of the boot disk",
+	6: "the maker of the machine decides", 7: "Secure Boot switched, updates of db and dbx, another signer of the boot loader",
+	8: "boot menu entries and the kernel command line", 9: "kernel, initrd and what GRUB reads", 10: "every file the kernel measures",
+	11: "the unified kernel image and the phases of the boot; in Windows BitLocker closes it", 12: "command lines and credentials given to the kernel; in Windows its settings",
+	13: "system extensions; in Windows the drivers it loads", 14: "keys enrolled in shim (MOK); in Windows who signed its modules",
+	15: "the machine's identity and volume keys", 16: "debugging", 17: "the dynamic launch", 18: "the launched environment", 19: "what it measures",
+	20: "what it measures", 21: "what it measures", 22: "what it measures", 23: "applications",
+}
+
+// changesOf names register changes in a confidential guest, whose registers stand for several PCRs each.
+var changesOfRTMR = []string{"the firmware's code", "firmware settings and Secure Boot", "boot loader, kernel and partition table", "the operating system", "applications"}
+
+func (t *teller) tales() []PCRTale {
+	tales := []PCRTale{}
+	for pcr, n := range t.counts {
+		if n == 0 {
+			continue
+		}
+		tale := PCRTale{PCR: pcr, Events: n, Changes: changesWith[pcr]}
+		if t.log.CC && pcr < len(changesOfRTMR) {
+			tale.Changes = changesOfRTMR[pcr]
+		}
+		tale.Holds = t.holds(pcr, n)
+		tales = append(tales, tale)
+	}
+	return tales
+}
+
+// holds counts what was measured into a PCR, by kind.
+func (t *teller) holds(pcr, n int) string {
+	kinds := make(map[string]int)
+	var order []string
+	for i := range t.log.Events {
+		e := &t.log.Events[i]
+		if !e.Extends() || int(e.PCR) != pcr {
+			continue
+		}
+		name := e.Type.String()
+		if e.Content == ContentIMA {
+			name = "measured files"
+		}
+		if kinds[name]++; kinds[name] == 1 {
+			order = append(order, name)
+		}
+	}
+	if n == 1 && order[0] == EVSeparator.String() {
+		return "a separator only: nothing was measured"
+	}
+	for i, name := range order {
+		if kinds[name] > 1 {
+			order[i] = fmt.Sprintf("%d %s", kinds[name], name)
+		}
+	}
+	return strings.Join(order, ", ")
+}
+
+// quirkText says what a deviation is. The numbers are those of docs/eventlog.md.
+func quirkText(code string) string {
+	switch code {
+	case "Q7":
+		return "an old shim logged one byte more than it measured"
+	case "Q9":
+		return "the firmware measured another version string than it logged, as some servers do"
+	}
+	return code
+}

@@ -1,0 +1,106 @@
+package eventlog_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+)
+
+// said tells whether a statement of the story has the text, and how far it is bound.
+func said(story *eventlog.Story, text string) (eventlog.Binding, bool) {
+	for _, s := range story.Sections {
+		for _, line := range s.Statements {
+			if strings.Contains(line.Text, text) {
+				return line.Binding, true
+			}
+		}
+	}
+	return "", false
+}
+
+func TestTheStoryOfABootNamesWhatRan(t *testing.T) {
+	for _, c := range []struct {
+		boot    string
+		change  func(*synth.Machine)
+		text    string
+		binding eventlog.Binding
+	}{
+		{"shim and GRUB", nil, "Secure Boot is on", eventlog.Bound},
+		{"shim and GRUB", nil, "firmware accepted the next program for Synthetic Third Party UEFI CA 2023, which is in db", eventlog.Bound},
+		{"shim and GRUB", nil, "shim accepted the next program for Synthetic Distribution Secure Boot CA", eventlog.Bound},
+		{"shim and GRUB", nil, `a program was started: \EFI\debian\grubx64.efi`, eventlog.Label},
+		{"shim and GRUB", nil, "kernel command line: /boot/vmlinuz-6.12.41-cloud-amd64 root=", eventlog.Bound},
+		{"shim and GRUB", nil, "GRUB read the file /boot/initrd.img", eventlog.Label},
+		{"shim and GRUB", func(m *synth.Machine) { m.SecureBoot = false }, "Secure Boot is off", eventlog.Bound},
+		{"UKI", nil, "the unified kernel image has a section .initrd", eventlog.Bound},
+		{"Windows", nil, "BitLocker was unlocked by TPM", eventlog.Bound},
+		{"Windows", func(m *synth.Machine) { m.Windows.BitLocker = 0x40 }, "BitLocker was unlocked with the recovery key", eventlog.Bound},
+		{"Windows", func(m *synth.Machine) { m.Windows.Debugging = true }, "kernel debugging: yes", eventlog.Bound},
+		{"Windows", func(m *synth.Machine) { m.Windows.TestSigning = true }, "test signing: yes", eventlog.Bound},
+		{"SeaBIOS", nil, "seabios mbr: MBR", eventlog.Label},
+	} {
+		machine := synth.Default()
+		if c.change != nil {
+			c.change(&machine)
+		}
+		story := mustParse(t, boots[c.boot](machine).Log).Explain()
+		if b, ok := said(story, c.text); !ok || b != c.binding {
+			t.Errorf("%s: %q: said %t, %s, want %s", c.boot, c.text, ok, b, c.binding)
+		}
+	}
+}
+
+func TestTheStoryNamesTheLoaderAndEveryTouchedPCR(t *testing.T) {
+	for name, want := range map[string]string{
+		"shim and GRUB": "shim, grub, Linux EFI stub", "UKI": "systemd-stub, Linux EFI stub", "Windows": "Windows", "SeaBIOS": "seabios", "TPM 1.2": "",
+	} {
+		rec := boots[name](synth.Default())
+		story := mustParse(t, rec.Log).Explain()
+		if story.Loader != want {
+			t.Errorf("%s: started by %q, want %q", name, story.Loader, want)
+		}
+		if got, want := len(story.PCRs), len(rec.PCRs(eventlog.SHA1)); got != want {
+			t.Errorf("%s: %d PCRs, want %d", name, got, want)
+		}
+		for _, p := range story.PCRs {
+			if p.Holds == "" || p.Changes == "" {
+				t.Errorf("%s: PCR %d: %+v", name, p.PCR, p)
+			}
+		}
+	}
+}
+
+// Whoever can extend any PCR can write that Secure Boot is on. Only what firmware measures into PCR 7 counts.
+func TestWordsAboutSecureBootCountInPCR7Only(t *testing.T) {
+	on := synth.Variable("8be4df61-93ca-11d2-aa0d-00e098032b8c", "SecureBoot", []byte{1})
+	off := synth.Variable("8be4df61-93ca-11d2-aa0d-00e098032b8c", "SecureBoot", []byte{0})
+	b := func() *synth.Builder { return synth.Agile(eventlog.SHA256) }
+	for name, c := range map[string]struct {
+		builder *synth.Builder
+		want    string
+	}{
+		"on":                        {b().Data(7, eventlog.EVEFIVariableDriverConfig, on), "on"},
+		"off":                       {b().Data(7, eventlog.EVEFIVariableDriverConfig, off), "off"},
+		"on in PCR 8":               {b().Data(8, eventlog.EVEFIVariableDriverConfig, on), "not measured"},
+		"off, and on later":         {b().Data(7, eventlog.EVEFIVariableDriverConfig, off).Data(7, eventlog.EVEFIVariableDriverConfig, on), "off"},
+		"on, but not what was read": {b().Event(7, eventlog.EVEFIVariableDriverConfig, off, on), "not measured"},
+		"on, but informative":       {b().Data(7, eventlog.EVNoAction, on), "not measured"},
+	} {
+		if got := mustParse(t, c.builder.Recording().Log).Explain().SecureBoot; got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestKnownDeviationsAreToldOnce(t *testing.T) {
+	wide := []byte("1\x00\x00\x00")
+	log := mustParse(t, synth.Agile(eventlog.SHA256).Event(0, eventlog.EVSCRTMVersion, []byte("a"), wide).
+		Event(0, eventlog.EVSCRTMVersion, []byte("b"), wide).Recording().Log)
+	quirks := log.Explain().Quirks
+	if len(quirks) != 1 || quirks[0].Code != "Q9" || !slices.Equal([]int{quirks[0].Event}, []int{1}) {
+		t.Errorf("%+v", quirks)
+	}
+}
