@@ -20,7 +20,8 @@ import (
 
 func (a *app) eventlogCommand() *cobra.Command {
 	return noun("eventlog", "read, replay and explain measured-boot event logs",
-		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand(), a.eventlogExplainCommand())
+		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand(), a.eventlogExplainCommand(),
+		a.eventlogDiffCommand(), a.eventlogConvertCommand())
 }
 
 // sourceHelp is said by every verb that reads a log.

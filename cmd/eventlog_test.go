@@ -1,15 +1,23 @@
 package cmd_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"os"
 	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/vtpmctl/vtpmctl/cmd"
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/internal/host"
 )
 
 // bootWords are the boots of eventlog/synth.
@@ -64,4 +72,64 @@ func scriptBootLog(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), log, 0o600))
+}
+
+// runOn runs one command with a log on stdin, on a machine that has nothing.
+func runOn(log []byte, args ...string) (stdout, stderr string, status int) {
+	var out, complaint bytes.Buffer
+	env := &cmd.Env{
+		In: bytes.NewReader(log), Out: &out, Err: &complaint, Getenv: func(string) string { return "" },
+		Host: host.Host{OS: "linux", Root: fstest.MapFS{}},
+	}
+	status = cmd.Run(context.Background(), env, args)
+	return out.String(), complaint.String(), status
+}
+
+// dangerous are runes that move a cursor, start an escape sequence or change the direction of text.
+func dangerous(r rune) bool {
+	return r < 0x20 && r != '\n' || r >= 0x7f && r <= 0x9f || r == 0xfeff || r >= 0x200b && r <= 0x200f ||
+		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r >= 0xe0000 && r <= 0xe0fff
+}
+
+func TestHostileLogsCannotForgeOutput(t *testing.T) {
+	for _, c := range synth.Hostile() {
+		if len(c.Data) > 64<<10 {
+			continue
+		}
+		log, parseErr := eventlog.Parse(c.Data)
+		for _, args := range [][]string{
+			{"eventlog", "show", "-"}, {"eventlog", "show", "-", "-o", "json"}, {"eventlog", "show", "-", "-o", "jsonl"},
+			{"eventlog", "show", "-", "-o", "yaml"}, {"eventlog", "show", "-", "-o", "tpm2"}, {"eventlog", "replay", "-"},
+			{"eventlog", "verify", "-"}, {"eventlog", "explain", "-"}, {"eventlog", "explain", "-", "-o", "json"},
+		} {
+			stdout, stderr, status := runOn(c.Data, args...)
+			name := c.Name + ": " + strings.Join(args[1:], " ")
+			if strings.ContainsFunc(stdout+stderr, dangerous) {
+				t.Errorf("%s: output holds what a terminal acts on", name)
+			}
+			if want := parseErr == nil; (status == 0 || status == 7) != want {
+				t.Errorf("%s: status %d, %s", name, status, stderr)
+			}
+			if parseErr != nil {
+				continue
+			}
+			switch format := args[len(args)-1]; format {
+			case "json":
+				if !json.Valid([]byte(stdout)) {
+					t.Errorf("%s: not JSON", name)
+				}
+			case "jsonl":
+				if got := strings.Count(stdout, "\n"); got != len(log.Events) {
+					t.Errorf("%s: %d lines for %d events", name, got, len(log.Events))
+				}
+			case "tpm2":
+				if got := strings.Count("\n"+stdout, "\n- EventNum: "); got != len(log.Events) {
+					t.Errorf("%s: %d events printed, %d there", name, got, len(log.Events))
+				}
+				if strings.Count("\n"+stdout, "\npcrs:") != 1 {
+					t.Errorf("%s: PCRs are forged", name)
+				}
+			}
+		}
+	}
 }

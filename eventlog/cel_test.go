@@ -166,3 +166,29 @@ func TestTheOldestIMATemplateHashesAPaddedName(t *testing.T) {
 		}
 	}
 }
+
+func TestAgileAndCELConvertIntoEachOther(t *testing.T) {
+	for name, boot := range boots {
+		rec := boot(synth.Default())
+		log := mustParse(t, rec.Log)
+		if log.Format == eventlog.FormatAgile {
+			if same, err := log.WriteAgile(); err != nil || !bytes.Equal(same, rec.Log) {
+				t.Errorf("%s: an agile log written as agile is another one (%v)", name, err)
+			}
+		}
+		again, err := mustParse(t, log.WriteCELCBOR()).WriteAgile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := mustParse(t, again)
+		for _, bank := range log.Banks {
+			checkReplay(t, back, rec, bank)
+		}
+		if !back.Complete() || back.Format != eventlog.FormatAgile {
+			t.Errorf("%s: format %s, notes %v", name, back.Format, back.Notes)
+		}
+	}
+	if _, err := mustParse(t, []byte(systemdRecord(11, "x"))).WriteAgile(); err == nil {
+		t.Error("an agile log holds a measurement of systemd")
+	}
+}

@@ -56,10 +56,10 @@ func escapeQuoted(text []byte) []byte {
 }
 
 // unsafe reports whether r could change how the text around it is shown: C0 and C1 controls, bidirectional overrides,
-// zero-width characters, tag characters and the byte-order mark.
+// zero-width characters, tag characters, the byte-order mark and the two non-characters that YAML refuses.
 func unsafe(r rune) bool {
 	switch {
-	case r < 0x20, r >= 0x7f && r <= 0x9f, r == 0x061c, r == 0xfeff:
+	case r < 0x20, r >= 0x7f && r <= 0x9f, r == 0x061c, r == 0xfeff, r == 0xfffe, r == 0xffff:
 		return true
 	case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f:
 		return true

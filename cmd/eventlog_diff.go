@@ -1,0 +1,158 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/file"
+	"github.com/vtpmctl/vtpmctl/internal/out"
+)
+
+// logDiffDoc is the result of eventlog diff.
+type logDiffDoc struct {
+	Before string `json:"before"`
+	After  string `json:"after"`
+	*eventlog.Diff
+
+	log *eventlog.Log
+}
+
+func (logDiffDoc) Schema() string { return "vtpmctl.eventlog-diff/v1" }
+
+func (d logDiffDoc) Table(t *out.Table) {
+	if d.Equal {
+		t.Text("equal: both logs measured the same")
+		return
+	}
+	t.Head("PCR", "NAME", "SAME", "CHANGED", "ADDED", "REMOVED", "MOVED")
+	for _, p := range d.PCRs {
+		counts := make(map[string]int)
+		for _, c := range p.Changes {
+			counts[c.Kind]++
+		}
+		t.Row(p.PCR, out.Dim(registerName(d.log, p.PCR)), p.Same, counts["changed"], counts["added"], counts["removed"], counts["moved"])
+	}
+	for _, p := range d.PCRs {
+		t.Title("PCR %d", p.PCR)
+		for _, c := range p.Changes {
+			change(t, c)
+		}
+	}
+}
+
+func change(t *out.Table, c eventlog.Change) {
+	side, mark := c.Before, "-"
+	if side == nil {
+		side, mark = c.After, "+"
+	}
+	if c.Before != nil && c.After != nil {
+		mark = "~"
+	}
+	t.Text("%s %s %s: %s", mark, c.Kind, c.Type, side.Summary)
+	for _, f := range c.Fields {
+		t.Text("    %s", f)
+	}
+}
+
+func (a *app) eventlogDiffCommand() *cobra.Command {
+	return a.command(verb{
+		use:   "diff BEFORE [AFTER]",
+		short: "compare what two boots measured, event by event",
+		long: `BEFORE and AFTER are logs of any form; without AFTER it is the log of the running system. Each PCR is aligned by itself,
+and where the same thing was measured in both, what differs inside is named: the words of a command line, the entries of
+db and dbx, partitions, Windows' settings. Load addresses do not count. The exit status is 7 where the logs differ.`,
+		example: "vtpmctl eventlog diff yesterday.bin\nvtpmctl eventlog diff before.bin after.bin -o json",
+		args:    cobra.RangeArgs(1, 2),
+		exits:   []fail.Kind{fail.AnswerNo, fail.BadInput, fail.MissingInput, fail.Permission},
+		run: func(_ context.Context, args []string) (out.Doc, error) {
+			before, beforeName, err := a.readLog(args[:1])
+			if err != nil {
+				return nil, err
+			}
+			after, afterName, err := a.readLog(args[1:])
+			if err != nil {
+				return nil, err
+			}
+			doc := logDiffDoc{Before: beforeName, After: afterName, Diff: eventlog.DiffLogs(before, after), log: after}
+			if !doc.Equal {
+				return doc, fail.E(fail.AnswerNo, "%d PCRs were measured differently", len(doc.PCRs))
+			}
+			return doc, nil
+		},
+	})
+}
+
+// convertDoc is the result of eventlog convert.
+type convertDoc struct {
+	Source string `json:"source"`
+	File   string `json:"file"`
+	Format string `json:"format"`
+	Events int    `json:"events"`
+	Size   int    `json:"size"`
+}
+
+func (convertDoc) Schema() string { return "vtpmctl.eventlog-convert/v1" }
+
+func (d convertDoc) Table(t *out.Table) {
+	t.Text("%s: %d events as %s, %d bytes", d.File, d.Events, d.Format, d.Size)
+}
+
+// encodings are the formats a log is written in.
+var encodings = map[eventlog.Format]func(*eventlog.Log) ([]byte, error){
+	eventlog.FormatAgile:   (*eventlog.Log).WriteAgile,
+	eventlog.FormatCELJSON: (*eventlog.Log).WriteCELJSON,
+	eventlog.FormatCELCBOR: func(l *eventlog.Log) ([]byte, error) { return l.WriteCELCBOR(), nil },
+	eventlog.FormatCELTLV:  func(l *eventlog.Log) ([]byte, error) { return l.WriteCELTLV(), nil },
+}
+
+func (a *app) eventlogConvertCommand() *cobra.Command {
+	var logs logFlags
+	var to, target string
+	var force bool
+	names := []string{string(eventlog.FormatAgile), string(eventlog.FormatCELJSON), string(eventlog.FormatCELCBOR), string(eventlog.FormatCELTLV)}
+	return a.command(verb{
+		use:   "convert [FILE] --to FORMAT --out-file FILE",
+		short: "write a log in another format",
+		long: sourceHelp + `
+
+agile is the TCG's crypto-agile format, without padding and with every bank the log has; the others are encodings of the
+TCG's Canonical Event Log, which also hold IMA's and systemd's measurements. The digests stay as they are, so a replay gives
+the same. eventlog show -o tpm2 prints the YAML of tpm2_eventlog.`,
+		example: "vtpmctl eventlog convert --to cel-json --out-file log.json\nvtpmctl eventlog convert dump.b64 --to agile --out-file boot.bin",
+		args:    cobra.MaximumNArgs(1),
+		exits:   []fail.Kind{fail.BadInput, fail.MissingInput, fail.Unsupported, fail.OutputExists, fail.Permission},
+		flags: func(f *pflag.FlagSet) {
+			logs.define(f)
+			f.StringVar(&to, "to", "", "`FORMAT` to write: "+strings.Join(names, ", "))
+			f.StringVar(&target, "out-file", "", "`FILE` to write; it must not exist yet")
+			f.BoolVar(&force, "force", false, "replace the file if it exists")
+		},
+		run: func(_ context.Context, args []string) (out.Doc, error) {
+			encode := encodings[eventlog.Format(to)]
+			switch {
+			case encode == nil:
+				return nil, fail.E(fail.Usage, "there is no format %q to convert to", to).Hint("--to takes %s", strings.Join(names, ", "))
+			case target == "":
+				return nil, fail.E(fail.Usage, "where to? --out-file is missing")
+			}
+			log, source, err := logs.read(a, args)
+			if err != nil {
+				return nil, err
+			}
+			data, err := encode(log)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", source, err)
+			}
+			if err := file.Write(target, data, file.Shared, force); err != nil {
+				return nil, err
+			}
+			return convertDoc{Source: source, File: target, Format: to, Events: len(log.Events), Size: len(data)}, nil
+		},
+	})
+}

@@ -1,0 +1,91 @@
+package eventlog_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+)
+
+// lines prints a diff in the shape tests compare with.
+func lines(d *eventlog.Diff) []string {
+	var out []string
+	for _, p := range d.PCRs {
+		for _, c := range p.Changes {
+			out = append(out, fmt.Sprintf("%d %s %s %v", p.PCR, c.Kind, c.Type, c.Fields))
+		}
+	}
+	return out
+}
+
+func TestDiffNamesWhatChangedAndNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		boot   string
+		change func(*synth.Machine)
+		want   []string
+	}{
+		"nothing": {"UKI", func(*synth.Machine) {}, nil},
+		"kernel under GRUB": {"shim and GRUB", func(m *synth.Machine) { m.Kernel = []byte("other") }, []string{
+			"4 changed EV_EFI_BOOT_SERVICES_APPLICATION [size: \"21\" -> \"5\"]",
+			"9 changed EV_IPL [the measured bytes, which are not in the log]"}},
+		"command line under GRUB": {"shim and GRUB", func(m *synth.Machine) { m.Cmdline += " single" }, []string{
+			"8 changed EV_IPL [+single]", "8 changed EV_IPL [+single]",
+			"9 changed EV_EVENT_TAG [the measured bytes, which are not in the log]"}},
+		"a revocation": {"UKI", func(m *synth.Machine) { m.DBX = append(m.DBX, "x") }, []string{
+			fmt.Sprintf("7 changed EV_EFI_VARIABLE_DRIVER_CONFIG [+hash %s]", eventlog.SHA256.Sum([]byte("x")))}},
+		"Windows debugging": {"Windows", func(m *synth.Machine) { m.Windows.Debugging = true }, []string{
+			"12 changed EV_EVENT_TAG [-BOOTDEBUGGING=no +BOOTDEBUGGING=yes]", "12 changed EV_EVENT_TAG [-OSKERNELDEBUG=no +OSKERNELDEBUG=yes]"}},
+		"a driver more": {"Windows", func(m *synth.Machine) { m.Windows.SystemModules = append(m.Windows.SystemModules, `\x.sys`) },
+			[]string{"13 added EV_EVENT_TAG []"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			machine := synth.Default()
+			before := mustParse(t, boots[c.boot](machine).Log)
+			c.change(&machine)
+			got := eventlog.DiffLogs(before, mustParse(t, boots[c.boot](machine).Log))
+			if !slices.Equal(lines(got), c.want) || got.Equal != (c.want == nil) {
+				t.Errorf("equal %t\n%q\nwant\n%q", got.Equal, lines(got), c.want)
+			}
+		})
+	}
+}
+
+func TestDiffTellsMovedAddedAndRemovedEvents(t *testing.T) {
+	log := func(names ...string) *eventlog.Log {
+		b := synth.Agile(eventlog.SHA256)
+		for _, n := range names {
+			b.Data(4, eventlog.EVEFIAction, []byte(n))
+		}
+		return mustParse(t, b.Recording().Log)
+	}
+	for name, c := range map[string]struct {
+		before, after []string
+		kinds         []string
+		same          int
+	}{
+		"added":    {[]string{"a", "b", "c"}, []string{"a", "x", "b", "c"}, []string{"added"}, 3},
+		"removed":  {[]string{"a", "b", "c"}, []string{"a", "c"}, []string{"removed"}, 2},
+		"replaced": {[]string{"a", "b", "c"}, []string{"a", "x", "c"}, []string{"removed", "added"}, 2},
+		"in two places": {[]string{"a", "b", "c", "d", "e"}, []string{"a", "x", "c", "y", "e"},
+			[]string{"removed", "added", "removed", "added"}, 3},
+		"all of it": {[]string{"a"}, nil, []string{"removed"}, 0},
+	} {
+		d := eventlog.DiffLogs(log(c.before...), log(c.after...))
+		var kinds []string
+		for _, change := range d.PCRs[0].Changes {
+			kinds = append(kinds, change.Kind)
+		}
+		if !slices.Equal(kinds, c.kinds) || d.PCRs[0].Same != c.same {
+			t.Errorf("%s: %v, %d the same", name, kinds, d.PCRs[0].Same)
+		}
+	}
+}
+
+func TestLongLogsAreDiffedInBoundedSpace(t *testing.T) {
+	a, b := mustParse(t, longLog(5000, eventlog.SHA256)), mustParse(t, longLog(5001, eventlog.SHA256))
+	if d := eventlog.DiffLogs(a, b); len(d.PCRs) != 1 || len(d.PCRs[0].Changes) != 1 || d.PCRs[0].Same != 5000 {
+		t.Errorf("%d PCRs", len(d.PCRs))
+	}
+}
