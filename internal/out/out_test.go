@@ -25,7 +25,7 @@ func (doc) Schema() string { return "vtpmctl.test/v1" }
 func (d doc) Table(t *out.Table) {
 	t.Title("Things")
 	t.Field("name", d.Name)
-	t.Field("the count", out.OK(d.Count))
+	t.Field("the count", out.OK(d.Count), "of 9")
 	t.Head("N", "ITEM")
 	for i, s := range d.List {
 		t.Row(i, s)
@@ -60,7 +60,7 @@ var origin = map[string]any{"target": "engine:x", "emulated": true}
 
 func TestTableAlignsAndStaysPlainOffATerminal(t *testing.T) {
 	got := write(t, out.FormatTable, out.Style{}, out.Page{Doc: doc{"x", 7, []string{"long item", "b"}}, Note: "note"})
-	want := "Things\nname:       x\nthe count:  7\nN  ITEM\n0  long item\n1  b\nnote\n"
+	want := "Things\nname:       x\nthe count:  7  of 9\nN  ITEM\n0  long item\n1  b\nnote\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

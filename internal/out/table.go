@@ -147,6 +147,9 @@ func (t *Table) renderRun(b *bytes.Buffer, run []line) {
 	var widths []int
 	for _, l := range run {
 		for i, c := range l.cells {
+			if l.kind == fieldLine && i > 0 {
+				break // of fields only the names are a column
+			}
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
@@ -171,10 +174,13 @@ func (t *Table) layOut(cells []Cell, widths []int) string {
 			break
 		}
 		b.WriteString(t.paint(c.State, text))
-		if i < len(cells)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(text)+2))
+		width := uniseg.StringWidth(text)
+		if i < len(widths) {
+			b.WriteString(strings.Repeat(" ", widths[i]-width))
+			width = widths[i]
 		}
-		left = max(0, left-widths[i]-2)
+		b.WriteString("  ")
+		left = max(0, left-width-2)
 	}
 	return b.String()
 }
