@@ -43,11 +43,11 @@ func SealNow(t tpm.Sender, key []byte) (TPM, error) {
 	return TPM{PCRs: []int{7, 11}, Values: map[int][]byte{7: live.Get(eventlog.SHA256, 7)}}.Seal(t, key)
 }
 
-// Seal seals key on a TPM that was provisioned, under the policy of s, and returns s with the object the TPM made.
-func (s TPM) Seal(t tpm.Sender, key []byte) (TPM, error) {
-	parent, err := storageKey(t)
+// Seal seals key on a TPM that was provisioned, under the policy of t, and returns t with the object the TPM made.
+func (t TPM) Seal(conn tpm.Sender, key []byte) (TPM, error) {
+	parent, err := storageKey(conn)
 	if err != nil {
-		return s, err
+		return t, err
 	}
 	rsp, err := tpm2.Create{
 		ParentHandle: parent,
@@ -57,44 +57,44 @@ func (s TPM) Seal(t tpm.Sender, key []byte) (TPM, error) {
 		InPublic: tpm2.New2B(tpm2.TPMTPublic{
 			Type: tpm2.TPMAlgKeyedHash, NameAlg: tpm2.TPMAlgSHA256,
 			ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true},
-			AuthPolicy:       tpm2.TPM2BDigest{Buffer: s.WindowsPolicy()},
+			AuthPolicy:       tpm2.TPM2BDigest{Buffer: t.WindowsPolicy()},
 		}),
-	}.Execute(t)
+	}.Execute(conn)
 	if err != nil {
-		return s, err
+		return t, err
 	}
-	s.Private, s.Public = rsp.OutPrivate.Buffer, rsp.OutPublic.Bytes()
-	return s, nil
+	t.Private, t.Public = rsp.OutPrivate.Buffer, rsp.OutPublic.Bytes()
+	return t, nil
 }
 
 // Unseal does what Windows' boot manager does with the protector.
-func (s TPM) Unseal(t tpm.Sender) ([]byte, error) {
-	parent, err := storageKey(t)
+func (t TPM) Unseal(conn tpm.Sender) ([]byte, error) {
+	parent, err := storageKey(conn)
 	if err != nil {
 		return nil, err
 	}
 	object, err := tpm2.Load{
-		ParentHandle: parent, InPrivate: tpm2.TPM2BPrivate{Buffer: s.Private}, InPublic: tpm2.BytesAs2B[tpm2.TPMTPublic](s.Public),
-	}.Execute(t)
+		ParentHandle: parent, InPrivate: tpm2.TPM2BPrivate{Buffer: t.Private}, InPublic: tpm2.BytesAs2B[tpm2.TPMTPublic](t.Public),
+	}.Execute(conn)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _, _ = tpm2.FlushContext{FlushHandle: object.ObjectHandle}.Execute(t) }()
-	session, end, err := tpm2.PolicySession(t, tpm2.TPMAlgSHA256, 16)
+	defer func() { _, _ = tpm2.FlushContext{FlushHandle: object.ObjectHandle}.Execute(conn) }()
+	session, end, err := tpm2.PolicySession(conn, tpm2.TPMAlgSHA256, 16)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = end() }()
-	if _, err := (tpm2.PolicyAuthValue{PolicySession: session.Handle()}).Execute(t); err != nil {
+	if _, err := (tpm2.PolicyAuthValue{PolicySession: session.Handle()}).Execute(conn); err != nil {
 		return nil, err
 	}
 	selection := tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{
-		{Hash: tpm2.TPMIAlgHash(s.bank()), PCRSelect: s.selection()},
+		{Hash: tpm2.TPMIAlgHash(t.bank()), PCRSelect: t.selection()},
 	}}
-	if _, err := (tpm2.PolicyPCR{PolicySession: session.Handle(), Pcrs: selection}).Execute(t); err != nil {
+	if _, err := (tpm2.PolicyPCR{PolicySession: session.Handle(), Pcrs: selection}).Execute(conn); err != nil {
 		return nil, err
 	}
-	rsp, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: object.ObjectHandle, Name: object.Name, Auth: session}}.Execute(t)
+	rsp, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: object.ObjectHandle, Name: object.Name, Auth: session}}.Execute(conn)
 	if err != nil {
 		return nil, err
 	}
