@@ -11,9 +11,9 @@ import (
 
 // Verdict says what a volume will ask for at the next boot.
 type Verdict struct {
-	Outcome   Outcome    `json:"outcome"`
-	Checks    []Check    `json:"checks"`
-	Forecasts []Forecast `json:"forecasts"` // one for each TPM protector; any one that releases its key is enough
+	Outcome   Outcome               `json:"outcome"`
+	Checks    []eventlog.NamedCheck `json:"checks"`
+	Forecasts []Forecast            `json:"forecasts"` // one for each TPM protector; any one that releases its key is enough
 }
 
 // Outcome is what happens at the next boot.
@@ -32,33 +32,16 @@ const (
 	OutcomeUnknown    Outcome = "unknown"   // cannot be told
 )
 
-// Check is one reason of a verdict.
-type Check struct {
-	Name   string `json:"name"`
-	Result Result `json:"result"`
-	Detail string `json:"detail"`
-}
-
-// Result is how a check ended.
-type Result string
-
-// The results.
-const (
-	Pass      Result = "pass"
-	Fail      Result = "fail"
-	NotProven Result = "not_proven"
-)
-
 // Forecast is whether the TPM will release the key of one protector.
 type Forecast struct {
-	ID        string        `json:"id"`
-	Kind      ProtectorKind `json:"kind"`
-	Bank      pcr.Bank      `json:"bank,omitempty"`
-	PCRs      []int         `json:"pcrs"`
-	Releases  Result        `json:"releases"`
-	Reason    string        `json:"reason"`
-	Expected  pcr.Hex       `json:"expected_pcr_digest,omitempty"`
-	Predicted pcr.Hex       `json:"predicted_pcr_digest,omitempty"`
+	ID        string           `json:"id"`
+	Kind      ProtectorKind    `json:"kind"`
+	Bank      pcr.Bank         `json:"bank,omitempty"`
+	PCRs      []int            `json:"pcrs"`
+	Releases  eventlog.Outcome `json:"releases"`
+	Reason    string           `json:"reason"`
+	Expected  pcr.Hex          `json:"expected_pcr_digest,omitempty"`
+	Predicted pcr.Hex          `json:"predicted_pcr_digest,omitempty"`
 	// Changed are the PCRs at fault. A digest alone does not tell them: they are known where values were given that
 	// give the sealed digest.
 	Changed []pcr.Difference `json:"changed_pcrs"`
@@ -70,11 +53,7 @@ const sealPCR = 11
 // Check forecasts the next boot, on which the PCRs will hold next until Windows takes over. The value of PCR 11 in it
 // does not matter. good are values of a time when the volume unlocked, to tell which PCR is at fault; it may be nil.
 func (v *Volume) Check(next, good *pcr.Values) *Verdict {
-	verdict := &Verdict{Outcome: OutcomeUnknown, Checks: []Check{v.checkMetadata()}, Forecasts: []Forecast{}}
-	if v.State == stateDecrypted && v.NextState == stateDecrypted {
-		verdict.Outcome = OutcomeOpen
-		return verdict
-	}
+	verdict := &Verdict{Outcome: OutcomeUnknown, Checks: []eventlog.NamedCheck{v.checkMetadata()}, Forecasts: []Forecast{}}
 	for _, p := range v.Protectors {
 		if p.HasTPM() {
 			verdict.Forecasts = append(verdict.Forecasts, p.forecast(next, good))
@@ -88,24 +67,25 @@ func (v *Volume) Check(next, good *pcr.Values) *Verdict {
 	return verdict
 }
 
-func (v *Volume) checkMetadata() Check {
-	c := Check{"metadata", Pass, "a copy passes its CRC-32"}
+func (v *Volume) checkMetadata() eventlog.NamedCheck {
+	c := eventlog.NamedCheck{Name: "metadata", Outcome: eventlog.Pass, Text: "a copy passes its CRC-32"}
 	if !slices.ContainsFunc(v.Copies, func(c Copy) bool { return c.Used && c.Status == CopyOK }) {
-		c.Result, c.Detail = NotProven, "no copy passes its CRC-32"
+		c.Outcome, c.Text = eventlog.NotProven, "no copy passes its CRC-32"
 	}
 	return c
 }
 
 // checkTPM sums up the forecasts.
-func (verdict *Verdict) checkTPM() Check {
-	best := slices.MinFunc(verdict.Forecasts, func(a, b Forecast) int { return a.Releases.rank() - b.Releases.rank() })
-	return Check{"tpm", best.Releases, best.Reason}
+func (verdict *Verdict) checkTPM() eventlog.NamedCheck {
+	rank := func(f Forecast) int {
+		return slices.Index([]eventlog.Outcome{eventlog.Pass, eventlog.NotProven, eventlog.Fail}, f.Releases)
+	}
+	best := slices.MinFunc(verdict.Forecasts, func(a, b Forecast) int { return rank(a) - rank(b) })
+	return eventlog.NamedCheck{Name: "tpm", Outcome: best.Releases, Text: best.Reason}
 }
 
-func (r Result) rank() int { return slices.Index([]Result{Pass, NotProven, Fail}, r) }
-
 // checkBootSettings: without PCR 7 in the profile, Windows itself compares the settings with the baseline (event 523).
-func (v *Volume) checkBootSettings() []Check {
+func (v *Volume) checkBootSettings() []eventlog.NamedCheck {
 	rows := 0
 	for _, list := range v.BCD {
 		rows += len(list.Rows)
@@ -114,14 +94,16 @@ func (v *Volume) checkBootSettings() []Check {
 	if rows == 0 || slices.ContainsFunc(v.Protectors, secureBoot) {
 		return nil
 	}
-	return []Check{{"boot_settings", NotProven, fmt.Sprintf("Windows compares %d boot settings with its baseline as well, "+
-		"and asks for the recovery key if one has changed; they are not compared here", rows)}}
+	return []eventlog.NamedCheck{{Name: "boot_settings", Outcome: eventlog.NotProven, Text: fmt.Sprintf("Windows compares %d boot "+
+		"settings with its baseline as well, and asks for the recovery key if one has changed; they are not compared here", rows)}}
 }
 
 func (v *Volume) outcome(verdict *Verdict) Outcome {
 	switch {
-	case verdict.Checks[0].Result != Pass:
+	case verdict.Checks[0].Outcome != eventlog.Pass:
 		return OutcomeUnknown
+	case v.State == stateDecrypted && v.NextState == stateDecrypted:
+		return OutcomeOpen
 	case v.Protection == ProtectionSuspended:
 		return OutcomeSuspended
 	case len(v.Protectors) > 0 && len(verdict.Forecasts) == 0:
@@ -134,11 +116,12 @@ func (v *Volume) outcome(verdict *Verdict) Outcome {
 		{ProtectorTPM, OutcomeUnlocks}, {ProtectorTPMPIN, OutcomePIN}, {ProtectorTPMStartupKey, OutcomeStartupKey},
 		{ProtectorTPMPINStartupKey, OutcomeBoth},
 	} {
-		if slices.ContainsFunc(verdict.Forecasts, func(f Forecast) bool { return f.Kind == kind.kind && f.Releases == Pass }) {
+		if slices.ContainsFunc(verdict.Forecasts, func(f Forecast) bool { return f.Kind == kind.kind && f.Releases == eventlog.Pass }) {
 			return kind.then
 		}
 	}
-	if len(verdict.Forecasts) > 0 && !slices.ContainsFunc(verdict.Forecasts, func(f Forecast) bool { return f.Releases != Fail }) {
+	maybe := func(f Forecast) bool { return f.Releases != eventlog.Fail }
+	if len(verdict.Forecasts) > 0 && !slices.ContainsFunc(verdict.Forecasts, maybe) {
 		return OutcomeRecovery
 	}
 	return OutcomeUnknown
@@ -146,7 +129,7 @@ func (v *Volume) outcome(verdict *Verdict) Outcome {
 
 // forecast compares the digest p is sealed to with the one next gives.
 func (p *Protector) forecast(next, good *pcr.Values) Forecast {
-	f := Forecast{ID: p.ID, Kind: p.Kind, PCRs: []int{}, Releases: NotProven, Changed: []pcr.Difference{}}
+	f := Forecast{ID: p.ID, Kind: p.Kind, PCRs: []int{}, Releases: eventlog.NotProven, Changed: []pcr.Difference{}}
 	if p.TPM == nil {
 		f.Reason = "the protector has no TPM datum"
 		return f
@@ -164,7 +147,7 @@ func (p *Protector) forecast(next, good *pcr.Values) Forecast {
 	}
 	f.Predicted = digestOf(p.TPM.NameAlg, expects)
 	if bytes.Equal(f.Predicted, f.Expected) {
-		f.Releases, f.Reason = Pass, "the PCRs are those the key is sealed to"
+		f.Releases, f.Reason = eventlog.Pass, "the PCRs are those the key is sealed to"
 		return f
 	}
 	f.Reason = "the PCRs are not those the key is sealed to"
@@ -173,7 +156,7 @@ func (p *Protector) forecast(next, good *pcr.Values) Forecast {
 			"not known", later)
 		return f
 	}
-	f.Releases = Fail
+	f.Releases = eventlog.Fail
 	f.blame(p.TPM, sealed, expects, good)
 	return f
 }

@@ -87,7 +87,7 @@ func withBCD(v synth.Volume) synth.Volume {
 func details(v *bitlocker.Verdict) string {
 	var lines []string
 	for _, c := range v.Checks {
-		lines = append(lines, c.Name+" "+string(c.Result)+": "+c.Detail)
+		lines = append(lines, c.Name+" "+string(c.Outcome)+": "+c.Text)
 	}
 	return strings.Join(lines, "\n")
 }

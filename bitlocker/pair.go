@@ -7,15 +7,16 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
 // Pairing is whether the key of one protector was sealed by this TPM.
 type Pairing struct {
-	ID     string        `json:"id"`
-	Kind   ProtectorKind `json:"kind"`
-	Paired Result        `json:"paired"`
-	Reason string        `json:"reason"`
+	ID     string           `json:"id"`
+	Kind   ProtectorKind    `json:"kind"`
+	Paired eventlog.Outcome `json:"paired"`
+	Reason string           `json:"reason"`
 }
 
 // storageKey is where Windows keeps the key its protectors are sealed under, with an empty auth value.
@@ -43,7 +44,7 @@ func Pair(t tpm.Sender, r io.ReaderAt, size int64) (*Volume, []Pairing, error) {
 		if !p.HasTPM() {
 			continue
 		}
-		pairing := Pairing{p.ID, p.Kind, Fail, noStorageKey}
+		pairing := Pairing{p.ID, p.Kind, eventlog.Fail, noStorageKey}
 		if !absent {
 			if pairing, err = pair(t, parent.Name, p, blobs[i]); err != nil {
 				return nil, nil, fmt.Errorf("protector %s: %w", p.ID, err)
@@ -77,7 +78,7 @@ func sealedBlobs(b *block) (blobs []sealedBlob) {
 
 // pair loads one object and lets it go.
 func pair(t tpm.Sender, parent tpm2.TPM2BName, p Protector, blob sealedBlob) (Pairing, error) {
-	result := Pairing{ID: p.ID, Kind: p.Kind, Paired: NotProven}
+	result := Pairing{ID: p.ID, Kind: p.Kind, Paired: eventlog.NotProven}
 	if len(blob.private) == 0 || len(blob.public) == 0 {
 		result.Reason = "the protector has no TPM 2.0 object that could be loaded"
 		return result, nil
@@ -92,9 +93,9 @@ func pair(t tpm.Sender, parent tpm2.TPM2BName, p Protector, blob sealedBlob) (Pa
 		if _, err := (tpm2.FlushContext{FlushHandle: rsp.ObjectHandle}).Execute(t); err != nil {
 			return result, tpm.Annotate(t, err)
 		}
-		result.Paired, result.Reason = Pass, "this TPM loads the sealed key"
+		result.Paired, result.Reason = eventlog.Pass, "this TPM loads the sealed key"
 	case errors.Is(err, tpm2.TPMRCIntegrity):
-		result.Paired, result.Reason = Fail, "another TPM sealed this key, or this one before it was cleared"
+		result.Paired, result.Reason = eventlog.Fail, "another TPM sealed this key, or this one before it was cleared"
 	default:
 		return result, tpm.Annotate(t, err)
 	}

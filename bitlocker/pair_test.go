@@ -11,6 +11,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
 	"github.com/vtpmctl/vtpmctl/bitlocker/synth"
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
@@ -60,7 +61,7 @@ func TestPairLoadsAndFlushesAndNothingElse(t *testing.T) {
 	if err != nil || v.VolumeID != synth.VolumeID {
 		t.Fatal(v, err)
 	}
-	if len(got) != 1 || got[0].ID != synth.ProtectorID(1) || got[0].Paired != bitlocker.Pass {
+	if len(got) != 1 || got[0].ID != synth.ProtectorID(1) || got[0].Paired != eventlog.Pass {
 		t.Errorf("pairings %+v", got)
 	}
 	if want := []tpm2.TPMCC{tpm2.TPMCCReadPublic, tpm2.TPMCCLoad, tpm2.TPMCCFlushContext}; !slices.Equal(f.commands, want) {
@@ -77,16 +78,16 @@ func TestPairTellsARefusalFromAFailure(t *testing.T) {
 	for name, c := range map[string]struct {
 		tpm    synth.TPM
 		fake   loadingTPM
-		want   bitlocker.Result
+		want   eventlog.Outcome
 		reason string
 		err    error
 	}{
-		"integrity of parameter 1":  {sealed, loadingTPM{rc: 0x1df}, bitlocker.Fail, "another TPM", nil},
-		"nothing at the handle":     {sealed, loadingTPM{noKey: 0x18b}, bitlocker.Fail, "no key at 0x81000001", nil},
+		"integrity of parameter 1":  {sealed, loadingTPM{rc: 0x1df}, eventlog.Fail, "another TPM", nil},
+		"nothing at the handle":     {sealed, loadingTPM{noKey: 0x18b}, eventlog.Fail, "no key at 0x81000001", nil},
 		"a TPM that failed":         {sealed, loadingTPM{noKey: 0x101}, "", "", tpm2.TPMRCFailure},
 		"out of memory":             {sealed, loadingTPM{rc: 0x902}, "", "", tpm2.TPMRCObjectMemory},
 		"a broken channel":          {sealed, loadingTPM{err: broken}, "", "", broken},
-		"a datum without an object": {synth.TPM{PCRs: []int{7}, Private: make([]byte, 0x0101)}, loadingTPM{}, bitlocker.NotProven, "no TPM 2.0 object", nil},
+		"a datum without an object": {synth.TPM{PCRs: []int{7}, Private: make([]byte, 0x0101)}, loadingTPM{}, eventlog.NotProven, "no TPM 2.0 object", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			img := protected(c.tpm.Protector()).Image()

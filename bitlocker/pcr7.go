@@ -13,9 +13,9 @@ import (
 // Binding says whether BitLocker can rest on PCR 7, that is on Secure Boot, given what the firmware measured. Where it
 // cannot, Windows falls back to PCRs 0, 2, 4 and 11, and every firmware update asks for the recovery key.
 type Binding struct {
-	Outcome   BindingOutcome `json:"outcome"`
-	Checks    []Check        `json:"checks"`
-	Authority *Authority     `json:"authority,omitempty"` // what vouched for the boot manager
+	Outcome   BindingOutcome        `json:"outcome"`
+	Checks    []eventlog.NamedCheck `json:"checks"`
+	Authority *Authority            `json:"authority,omitempty"` // what vouched for the boot manager
 	// Pending is set when db holds the certificate of 2023 and the boot manager is still vouched for by that of 2011: the
 	// boot manager to come changes PCR 7.
 	Pending bool `json:"pending_2023_boot_manager"`
@@ -67,7 +67,7 @@ type authorityEvent struct {
 // then believed only if its replay gives their PCR 7. Without them the answer is as true as the log.
 func PCR7(log *eventlog.Log, live *pcr.Values) *Binding {
 	events := collectPCR7(log)
-	b := &Binding{Checks: []Check{}}
+	b := &Binding{Checks: []eventlog.NamedCheck{}}
 	b.checkLog(log, events)
 	if live != nil {
 		b.checkReplay(log, live)
@@ -77,9 +77,9 @@ func PCR7(log *eventlog.Log, live *pcr.Values) *Binding {
 	b.Outcome = BindingPossible
 	for _, c := range b.Checks {
 		switch {
-		case c.Result == Fail:
+		case c.Outcome == eventlog.Fail:
 			b.Outcome = BindingNotPossible
-		case c.Result == NotProven && b.Outcome == BindingPossible:
+		case c.Outcome == eventlog.NotProven && b.Outcome == BindingPossible:
 			b.Outcome = BindingUnknown
 		}
 	}
@@ -111,18 +111,18 @@ func collectPCR7(log *eventlog.Log) *pcr7Events {
 	return found
 }
 
-func (b *Binding) add(name string, result Result, format string, args ...any) {
-	b.Checks = append(b.Checks, Check{name, result, fmt.Sprintf(format, args...)})
+func (b *Binding) add(name string, outcome eventlog.Outcome, format string, args ...any) {
+	b.Checks = append(b.Checks, eventlog.NamedCheck{Name: name, Outcome: outcome, Text: fmt.Sprintf(format, args...)})
 }
 
 func (b *Binding) checkLog(log *eventlog.Log, events *pcr7Events) {
 	switch {
 	case !log.Complete():
-		b.add("log", NotProven, "the log cannot be read to its end")
+		b.add("log", eventlog.NotProven, "the log cannot be read to its end")
 	case len(events.broken) > 0:
-		b.add("log", NotProven, "the digests of events %v are not those of their data", events.broken)
+		b.add("log", eventlog.NotProven, "the digests of events %v are not those of their data", events.broken)
 	default:
-		b.add("log", Pass, "the log is whole, and the events of PCR 7 have the digests of their data")
+		b.add("log", eventlog.Pass, "the log is whole, and the events of PCR 7 have the digests of their data")
 	}
 }
 
@@ -137,15 +137,15 @@ func (b *Binding) checkReplay(log *eventlog.Log, live *pcr.Values) {
 		}
 		compared++
 		if !bytes.Equal(value, replayed.Get(bank, 7)) {
-			b.add("replay", NotProven, "the log leads to another PCR 7 than the TPM holds in bank %v", bank)
+			b.add("replay", eventlog.NotProven, "the log leads to another PCR 7 than the TPM holds in bank %v", bank)
 			return
 		}
 	}
 	if compared == 0 {
-		b.add("replay", NotProven, "the TPM has none of the log's banks")
+		b.add("replay", eventlog.NotProven, "the TPM has none of the log's banks")
 		return
 	}
-	b.add("replay", Pass, "the log leads to the PCR 7 that the TPM holds")
+	b.add("replay", eventlog.Pass, "the log leads to the PCR 7 that the TPM holds")
 }
 
 func (b *Binding) checkVariables(events *pcr7Events) {
@@ -157,21 +157,21 @@ func (b *Binding) checkVariables(events *pcr7Events) {
 	}
 	switch secureBoot := events.variables["SecureBoot"]; {
 	case secureBoot == nil:
-		b.add("secure_boot", Fail, "the firmware did not measure whether Secure Boot is on")
+		b.add("secure_boot", eventlog.Fail, "the firmware did not measure whether Secure Boot is on")
 	case secureBoot.Enabled == nil || !*secureBoot.Enabled:
-		b.add("secure_boot", Fail, "Secure Boot is off")
+		b.add("secure_boot", eventlog.Fail, "Secure Boot is off")
 	default:
-		b.add("secure_boot", Pass, "Secure Boot is on")
+		b.add("secure_boot", eventlog.Pass, "Secure Boot is on")
 	}
 	if len(missing) > 0 {
-		b.add("variables", Fail, "the firmware did not measure %s", strings.Join(missing, ", "))
+		b.add("variables", eventlog.Fail, "the firmware did not measure %s", strings.Join(missing, ", "))
 	} else {
-		b.add("variables", Pass, "%s are measured", strings.Join(secureBootVariables, ", "))
+		b.add("variables", eventlog.Pass, "%s are measured", strings.Join(secureBootVariables, ", "))
 	}
 	if events.separators == 1 {
-		b.add("separator", Pass, "one separator ends the configuration")
+		b.add("separator", eventlog.Pass, "one separator ends the configuration")
 	} else {
-		b.add("separator", Fail, "PCR 7 has %d separators; there must be one", events.separators)
+		b.add("separator", eventlog.Fail, "PCR 7 has %d separators; there must be one", events.separators)
 	}
 }
 
@@ -179,7 +179,7 @@ func (b *Binding) checkVariables(events *pcr7Events) {
 // could be anybody's tomorrow.
 func (b *Binding) checkAuthority(events *pcr7Events) {
 	if len(events.authorities) == 0 {
-		b.add("authority", Fail, "no certificate vouched for the boot manager")
+		b.add("authority", eventlog.Fail, "no certificate vouched for the boot manager")
 		return
 	}
 	first := events.authorities[0]
@@ -194,23 +194,23 @@ func (b *Binding) checkAuthority(events *pcr7Events) {
 		slices.ContainsFunc(certificates(events.variables["db"]), func(c *eventlog.Certificate) bool { return c.Subject == subject2023 })
 	switch {
 	case b.Authority == nil:
-		b.add("authority", Fail, "%s vouched for the boot manager, not a certificate of db", first.variable.Name)
+		b.add("authority", eventlog.Fail, "%s vouched for the boot manager, not a certificate of db", first.variable.Name)
 	case b.Authority.Subject != subject2011 && b.Authority.Subject != subject2023:
-		b.add("authority", Fail, "the first to be vouched for is vouched for by %s (event %d), which is not the authority of "+
+		b.add("authority", eventlog.Fail, "the first to be vouched for is vouched for by %s (event %d), which is not the authority of "+
 			"Windows' boot manager", b.Authority.Subject, first.number)
 	case len(events.authorities) > 1:
 		second := events.authorities[1]
-		b.add("authority", Fail, "a second authority follows (event %d, %s)", second.number, second.variable)
+		b.add("authority", eventlog.Fail, "a second authority follows (event %d, %s)", second.number, second.variable)
 	case first.variable.Name != "db":
-		b.add("authority", Fail, "the certificate is of %s, not of db", first.variable.Name)
+		b.add("authority", eventlog.Fail, "the certificate is of %s, not of db", first.variable.Name)
 	case b.Authority.Owner != ownerMicrosoft:
-		b.add("authority", Fail, "the owner of the certificate is %s, not Microsoft (%s)", b.Authority.Owner, ownerMicrosoft)
+		b.add("authority", eventlog.Fail, "the owner of the certificate is %s, not Microsoft (%s)", b.Authority.Owner, ownerMicrosoft)
 	case !slices.ContainsFunc(certificates(events.variables["db"]), func(c *eventlog.Certificate) bool {
 		return bytes.Equal(c.SHA256, b.Authority.SHA256)
 	}):
-		b.add("authority", Fail, "the certificate is not in the db that was measured")
+		b.add("authority", eventlog.Fail, "the certificate is not in the db that was measured")
 	default:
-		b.add("authority", Pass, "%s vouched for the boot manager", b.Authority.Subject)
+		b.add("authority", eventlog.Pass, "%s vouched for the boot manager", b.Authority.Subject)
 	}
 }
 

@@ -72,9 +72,9 @@ func TestPCR7BindingFollowsWindowsRules(t *testing.T) {
 			}
 			for _, check := range got.Checks {
 				switch {
-				case check.Name == c.check && (check.Result == bitlocker.Pass || !strings.Contains(check.Detail, c.detail)):
+				case check.Name == c.check && (check.Outcome == eventlog.Pass || !strings.Contains(check.Text, c.detail)):
 					t.Errorf("check %+v, want %q", check, c.detail)
-				case check.Name != c.check && check.Result != bitlocker.Pass && name != "SecureBoot not measured":
+				case check.Name != c.check && check.Outcome != eventlog.Pass && name != "SecureBoot not measured":
 					t.Errorf("check %+v does not pass", check)
 				}
 			}

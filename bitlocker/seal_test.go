@@ -78,11 +78,11 @@ func pairKnowsWhoSealed(t *testing.T, open func(*testing.T) tpm.Conn) {
 	}
 	for name, c := range map[string]struct {
 		conn tpm.Conn
-		want bitlocker.Result
+		want eventlog.Outcome
 	}{
-		"the TPM that sealed":           {owner, bitlocker.Pass},
-		"the TPM of another machine":    {stranger, bitlocker.Fail},
-		"a TPM that never knew Windows": {open(t), bitlocker.Fail},
+		"the TPM that sealed":           {owner, eventlog.Pass},
+		"the TPM of another machine":    {stranger, eventlog.Fail},
+		"a TPM that never knew Windows": {open(t), eventlog.Fail},
 	} {
 		_, got, err := bitlocker.Pair(c.conn, bytes.NewReader(img), int64(len(img)))
 		if err != nil || len(got) != 1 || got[0].Paired != c.want {

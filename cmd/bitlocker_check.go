@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
@@ -161,7 +162,7 @@ func (d checkDoc) Table(t *out.Table) {
 		t.Title("At the next boot, the volume in %s:", where)
 		t.Field("verdict", outcomeWords[v.Outcome])
 		for _, c := range v.Checks {
-			t.Field(strings.ReplaceAll(c.Name, "_", " "), resultCell(c.Result), c.Detail)
+			t.Field(strings.ReplaceAll(c.Name, "_", " "), outcomeCell(c.Outcome), c.Text)
 		}
 		if len(v.Forecasts) > 0 {
 			v.forecastTable(t)
@@ -173,7 +174,7 @@ func (v checkedVolume) forecastTable(t *out.Table) {
 	t.Title("Protectors that use the TPM")
 	t.Head("ID", "KIND", "PCRS", "RELEASES", "REASON")
 	for _, f := range v.Forecasts {
-		t.Row(f.ID, f.Kind, numbers(f.PCRs), resultCell(f.Releases), f.Reason)
+		t.Row(f.ID, f.Kind, numbers(f.PCRs), outcomeCell(f.Releases), f.Reason)
 	}
 	for _, f := range v.Forecasts {
 		for _, c := range f.Changed {
@@ -185,11 +186,11 @@ func (v checkedVolume) forecastTable(t *out.Table) {
 	}
 }
 
-func resultCell(r bitlocker.Result) out.Cell {
-	switch r {
-	case bitlocker.Pass:
-		return out.OK(r)
-	case bitlocker.Fail:
+func outcomeCell(o eventlog.Outcome) out.Cell {
+	switch o {
+	case eventlog.Pass:
+		return out.OK(o)
+	case eventlog.Fail:
 		return out.No("FAIL")
 	}
 	return out.Maybe("not proven")

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/tpm"
@@ -56,19 +57,19 @@ func (pairDoc) Schema() string { return "vtpmctl.bitlocker-pair/v1" }
 
 // verdict is the error that gives the exit status: one key that this TPM does not load is a no.
 func (d pairDoc) verdict() error {
-	counts := map[bitlocker.Result]int{}
+	counts := map[eventlog.Outcome]int{}
 	for _, v := range d.Volumes {
 		for _, p := range v.Pairings {
 			counts[p.Paired]++
 		}
 	}
 	switch {
-	case counts[bitlocker.Fail] > 0:
+	case counts[eventlog.Fail] > 0:
 		return fail.E(fail.AnswerNo, "this TPM did not seal the volume's key").
 			Hint("unlock once with the recovery key, then seal anew: manage-bde -protectors -disable C: and -enable C:")
-	case counts[bitlocker.NotProven] > 0:
+	case counts[eventlog.NotProven] > 0:
 		return fail.E(fail.Failed, "it cannot be told whether this TPM sealed the volume's key")
-	case counts[bitlocker.Pass] == 0:
+	case counts[eventlog.Pass] == 0:
 		return fail.E(fail.AnswerNo, "no protector uses a TPM")
 	}
 	return nil
@@ -88,11 +89,11 @@ func (d pairDoc) Table(t *out.Table) {
 	}
 }
 
-func pairedCell(r bitlocker.Result) out.Cell {
+func pairedCell(r eventlog.Outcome) out.Cell {
 	switch r {
-	case bitlocker.Pass:
+	case eventlog.Pass:
 		return out.OK("yes")
-	case bitlocker.Fail:
+	case eventlog.Fail:
 		return out.No("NO")
 	}
 	return out.Maybe("not proven")

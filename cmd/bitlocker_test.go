@@ -192,7 +192,7 @@ func TestBitlockerCheckKeepsItsFields(t *testing.T) {
 		"--good", filepath.Join(dir, "good"), "-o", "json")
 	want := []string{
 		"pcrs_file", "schema", "source", "volumes",
-		"volumes.checks", "volumes.checks.detail", "volumes.checks.name", "volumes.checks.result",
+		"volumes.checks", "volumes.checks.name", "volumes.checks.outcome", "volumes.checks.text",
 		"volumes.forecasts", "volumes.forecasts.bank", "volumes.forecasts.changed_pcrs",
 		"volumes.forecasts.changed_pcrs.actual", "volumes.forecasts.changed_pcrs.bank",
 		"volumes.forecasts.changed_pcrs.expected", "volumes.forecasts.changed_pcrs.measures",
