@@ -2,6 +2,7 @@ package tpm
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -28,17 +29,21 @@ func (e *CommandError) FailKind() fail.Kind { return Explain(e.Command, e.Code).
 // FailHints makes *CommandError a fail.Classified error.
 func (e *CommandError) FailHints() []string { return Explain(e.Command, e.Code).Hints }
 
-// annotated keeps the caller's words and adds the TPM's. The caller's classification, if any, goes first.
+// annotated says what the code means where go-tpm's text of it stood, and adds the TPM's words to the tree. The caller's
+// classification, if any, goes first.
 type annotated struct {
-	error
-	tpm *CommandError
+	message string
+	err     error
+	tpm     *CommandError
 }
 
-func (e *annotated) Unwrap() []error { return []error{e.error, e.tpm} }
+func (e *annotated) Error() string { return e.message }
 
-// Annotate names the command in an error that came of sending it through s, as a *CommandError in its tree: go-tpm
-// returns a bare response code, sometimes after further commands that cleaned up. An error without such a code, or one
-// that is annotated already, is returned as it is.
+func (e *annotated) Unwrap() []error { return []error{e.err, e.tpm} }
+
+// Annotate makes an error that came of sending commands through s fit to be shown: the response code in it is put into
+// words, and a *CommandError in its tree names the command. go-tpm returns a bare code, sometimes after further commands
+// that cleaned up. An error without a code, or one that is annotated already, is returned as it is.
 func Annotate(s Sender, err error) error {
 	m, remembers := s.(interface {
 		refused(tpm2.TPMRC) (tpm2.TPMCC, bool)
@@ -51,11 +56,8 @@ func Annotate(s Sender, err error) error {
 	if !ok {
 		return err
 	}
-	e := &CommandError{Command: cc, Code: rc}
-	if err == error(rc) {
-		return e
-	}
-	return &annotated{err, e}
+	message := strings.ReplaceAll(err.Error(), rc.Error(), Explain(cc, rc).Means)
+	return &annotated{message, err, &CommandError{Command: cc, Code: rc}}
 }
 
 // refusals remembers, for each response code that came back, the last command it answered.

@@ -32,13 +32,18 @@ func TestAnnotateNamesTheRefusedCommand(t *testing.T) {
 		t.Fatal("no error")
 	}
 
-	for name, in := range map[string]error{
-		"the bare code":            err,
-		"the caller's words":       fmt.Errorf("the PCRs differ: %w", err),
-		"a classification of ours": fail.E(fail.WrongTPM, "not here: %w", err).Hint("go elsewhere"),
+	const means = "the PCRs, or what else the secret was sealed to, are not as they were"
+	for name, tt := range map[string]struct {
+		err     error
+		message string
+	}{
+		"the bare code":            {err, means},
+		"joined with nothing":      {errors.Join(err, nil), means},
+		"the caller's words":       {fmt.Errorf("not opened: %w", err), "not opened: " + means},
+		"a classification of ours": {fail.E(fail.WrongTPM, "not here: %w", err).Hint("go elsewhere"), "not here: " + means},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Annotate(c, in)
+			got := Annotate(c, tt.err)
 			e, ok := errors.AsType[*CommandError](got)
 			if !ok {
 				t.Fatalf("%v is not annotated", got)
@@ -50,7 +55,7 @@ func TestAnnotateNamesTheRefusedCommand(t *testing.T) {
 				t.Error("errors.Is does not find the code")
 			}
 			wantKind, wantHints := fail.PolicyMismatch, []string{"vtpmctl sealed why FILE names what differs"}
-			if k := fail.KindOf(in); k == fail.WrongTPM {
+			if k := fail.KindOf(tt.err); k == fail.WrongTPM {
 				wantKind, wantHints = k, append([]string{"go elsewhere"}, wantHints...)
 			}
 			if k := fail.KindOf(got); k != wantKind {
@@ -59,8 +64,8 @@ func TestAnnotateNamesTheRefusedCommand(t *testing.T) {
 			if diff := cmp.Diff(wantHints, fail.HintsOf(got)); diff != "" {
 				t.Error(diff)
 			}
-			if in != err && got.Error() != in.Error() {
-				t.Errorf("the message became %q", got)
+			if got.Error() != tt.message {
+				t.Errorf("the message became %q, want %q", got, tt.message)
 			}
 			if again := Annotate(c, got); again != got {
 				t.Errorf("annotated twice: %v", again)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // systemTargets is the order of auto.
@@ -27,8 +28,9 @@ var (
 	tbsGetTCGLogEx    = tbsDLL.NewProc("Tbsi_Get_TCG_Log_Ex") // from Windows 10, version 1803
 )
 
-// Results that are no failure of ours to report.
+// Results that are dealt with here.
 const (
+	tbsFirstError         = 0x80284000 // below are codes of the TPM and of the filter in front of it
 	tbsInsufficientBuffer = 0x80284005
 	tbsCommandCanceled    = 0x8028400d
 )
@@ -99,10 +101,13 @@ func (t tbs) exchange(ctx context.Context, command []byte) ([]byte, error) {
 	err := tbsCall(tbsSubmitCommand, t.context, localityZero, priorityNormal,
 		uintptr(unsafe.Pointer(unsafe.SliceData(command))), uintptr(len(command)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(rsp))), uintptr(unsafe.Pointer(&size)))
-	if errors.Is(err, tbsError(tbsCommandCanceled)) && ctx.Err() != nil {
+	refusal, isTBS := errors.AsType[tbsError](err)
+	switch {
+	case isTBS && refusal == tbsCommandCanceled && ctx.Err() != nil:
 		return nil, waitError(ctx)
-	}
-	if err != nil {
+	case isTBS && refusal < tbsFirstError: // Windows' filter refused the command: most versions say so in an answer
+		return wire.NewBE().U16(uint16(tpm2.TPMSTNoSessions)).U32(headerSize).U32(uint32(refusal)).Out(), nil
+	case err != nil:
 		return nil, err
 	}
 	return rsp[:min(size, maxMessage)], nil
