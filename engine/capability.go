@@ -251,7 +251,8 @@ func sessionsFrom(ids []uint32, property uint32) []uint32 {
 	return ids[i:]
 }
 
-// allocatedPCRs is the answer of TPM_CAP_PCRS: every bank, with the PCRs it has.
+// allocatedPCRs is the answer of TPM_CAP_PCRS: every bank, with the PCRs it has. An SM3 bank shows only when it is there:
+// common clients give up at an algorithm that they do not know.
 func (t *TPM) allocatedPCRs() pcrSelection {
 	var sel pcrSelection
 	for _, alg := range []uint16{crypt.AlgSHA1, crypt.AlgSHA256, crypt.AlgSHA384, crypt.AlgSHA512, crypt.AlgSM3} {
@@ -263,7 +264,9 @@ func (t *TPM) allocatedPCRs() pcrSelection {
 				}
 			}
 		}
-		sel = append(sel, s)
+		if s.Mask != 0 || alg != crypt.AlgSM3 {
+			sel = append(sel, s)
+		}
 	}
 	return sel
 }
