@@ -101,7 +101,7 @@ func TestPackagesImportInOneDirection(t *testing.T) {
 var onlyIn = map[string][]string{
 	"github.com/spf13":                 {"cmd"},
 	"github.com/rivo/uniseg":           {"internal/out"},
-	"go.yaml.in/yaml":                  {"internal/out"},
+	"go.yaml.in/yaml":                  {}, // tests read our YAML with it
 	"golang.org/x/term":                {"internal/term"},
 	"github.com/emmansun/gmsm":         {"engine", "eventlog", "pcr", "quote", "internal"},
 	"github.com/google/go-tpm":         {"cmd", "pcr", "seal", "quote", "bitlocker", "tpm"},

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -77,8 +76,15 @@ func parseVariable(data []byte) (*Variable, error) {
 	return v, nil
 }
 
-// bootOption matches the names of load options.
-var bootOption = regexp.MustCompile(`^(Boot|Driver|SysPrep|PlatformRecovery|OsRecovery)[0-9A-Fa-f]{4}$`)
+// isLoadOption matches the names of load options: a kind and four hex digits (UEFI 2.10, section 3.1.1).
+func isLoadOption(name string) bool {
+	for _, kind := range []string{"Boot", "Driver", "SysPrep", "PlatformRecovery", "OsRecovery"} {
+		if digits, ok := strings.CutPrefix(name, kind); ok && len(digits) == 4 {
+			return strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+		}
+	}
+	return false
+}
 
 func decodeVariable(e *Event) (Decoded, error) {
 	v, err := parseVariable(e.Data)
@@ -97,7 +103,7 @@ func (v *Variable) decode(t EventType) (err error) {
 		v.Text = strings.TrimRight(string(v.content), "\x00")
 	case v.Name == "BootOrder" || v.Name == "DriverOrder" || v.Name == "SysPrepOrder":
 		v.Order = bootOrder(v.content)
-	case bootOption.MatchString(v.Name):
+	case isLoadOption(v.Name):
 		v.Option, err = parseLoadOption(v.content)
 	case len(v.content) == 1:
 		on := v.content[0] != 0

@@ -10,8 +10,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Doc is a result. Its JSON encoding must be one object with snake_case keys, no key named "schema" or "tpm", and lists
@@ -161,38 +159,4 @@ func compact(v any) ([]byte, error) {
 		return nil, err
 	}
 	return escapeQuoted(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
-}
-
-// asYAML re-encodes the JSON, so that both say the same. Strings keep their quotes: a bare yes or 0x10 would be read as
-// something else by YAML 1.1 readers.
-func asYAML(p Page) ([]byte, error) {
-	text, err := asJSON(p)
-	if err != nil {
-		return nil, err
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, err
-	}
-	blockStyle(&doc)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(&doc); err != nil {
-		return nil, err
-	}
-	return escapeQuoted(b.Bytes()), nil
-}
-
-// blockStyle undoes the flow style of maps and lists and the quotes of keys, which are all ours.
-func blockStyle(n *yaml.Node) {
-	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
-		n.Style = 0
-	}
-	for i, c := range n.Content {
-		blockStyle(c)
-		if n.Kind == yaml.MappingNode && i%2 == 0 {
-			c.Style = 0
-		}
-	}
 }

@@ -120,6 +120,40 @@ func TestYAMLSaysWhatJSONSays(t *testing.T) {
 	}
 }
 
+// anything is a Doc of any shape.
+type anything map[string]any
+
+func (anything) Schema() string   { return "vtpmctl.anything/v1" }
+func (anything) Table(*out.Table) {}
+
+func TestYAMLKeepsEveryShape(t *testing.T) {
+	page := out.Page{Doc: anything{
+		"empty_map": map[string]any{}, "empty_list": []any{}, "null": nil, "yes": true, "no": false,
+		"number": 12345678901, "text": "a: b # c", "odd key: x": 1, "Upper": "~", "n": 1, "0x10": "0x10", "long": strings.Repeat("x y ", 99),
+		"lists": []any{[]any{1, []any{}, []any{2, map[string]any{"deep": []any{3}}}}, map[string]any{}, map[string]any{"aa": nil, "bb": []any{1, 2}}, "s"},
+		"lines": "one\ntwo\n", "maps": map[string]any{"inner": map[string]any{"leaf": "\ttab \"quoted\" \\ \u2028 é 𝛼"}},
+	}}
+	var fromJSON, fromYAML map[string]any
+	if err := json.Unmarshal([]byte(write(t, out.FormatJSON, out.Style{}, page)), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	text := write(t, out.FormatYAML, out.Style{}, page)
+	if err := yaml.Unmarshal([]byte(text), &fromYAML); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	again, err := json.Marshal(fromYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromYAML = nil
+	if err := json.Unmarshal(again, &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(fromJSON, fromYAML); d != "" {
+		t.Errorf("YAML differs from JSON:\n%s\n%s", d, text)
+	}
+}
+
 func TestLinesAndForeignFormats(t *testing.T) {
 	d := doc{"x", 0, []string{"a", "b\x7f"}}
 	got, want := write(t, out.FormatJSONL, out.Style{}, out.Page{Doc: d}), "{\"item\":\"a\"}\n{\"item\":\"b\\u007f\"}\n"
