@@ -23,6 +23,9 @@ type Env struct {
 	Now      func() time.Time
 	Rand     io.Reader
 	Host     host.Host
+	PID      int
+	// OpenFD is an inherited file descriptor, to write to.
+	OpenFD func(fd int) (io.WriteCloser, error)
 	// OpenTPM opens the TPM that a target names (tpm.Open).
 	OpenTPM func(ctx context.Context, target string, o tpm.Options) (tpm.Conn, error)
 	// BootLog is the event log of the running Windows (tpm.MeasuredBootLog).
@@ -44,8 +47,18 @@ func System() *Env {
 		Now:       time.Now,
 		Rand:      rand.Reader,
 		Host:      host.Local(root),
+		PID:       os.Getpid(),
+		OpenFD:    openFD,
 		OpenTPM:   tpm.Open,
 		BootLog:   func() ([]byte, error) { return tpm.MeasuredBootLog(tpm.CurrentBoot) },
 		AskSecret: term.ReadSecret,
 	}
+}
+
+func openFD(fd int) (io.WriteCloser, error) {
+	f := os.NewFile(uintptr(fd), "inherited descriptor")
+	if f == nil {
+		return nil, os.ErrInvalid
+	}
+	return f, nil
 }

@@ -15,6 +15,9 @@ const (
 	envRequireTPM = "VTPMCTL_REQUIRE_TPM"
 	envTCTI       = "TPM2TOOLS_TCTI"
 	envState      = "VTPMCTL_STATE"
+
+	envEnginePassphrase = "VTPMCTL_ENGINE_PASSPHRASE_FILE"
+	envEngineKey        = "VTPMCTL_ENGINE_KEY_FILE"
 )
 
 // envVars is the registry that `vtpmctl help environment` prints.
@@ -24,6 +27,8 @@ func envVars() []envVar {
 		{envTCTI, "the TPM to use, as tpm2-tools name it; read when " + envTPM + " is not set"},
 		{envRequireTPM, "1 forbids the built-in software TPM, as --require-tpm"},
 		{envState, "folder of the state of the built-in software TPM"},
+		{envEnginePassphrase, "file with the passphrase of that state, if it is encrypted under one"},
+		{envEngineKey, "file with the key of that state, if it is encrypted under one that is kept elsewhere"},
 		{"XDG_STATE_HOME, HOME", "where that folder is for a user who is not root: vtpmctl/engine below it, or .local/state/vtpmctl/engine"},
 		{"LOCALAPPDATA", "where that folder is on Windows: vtpmctl\\engine below it"},
 		{"NO_COLOR", "not empty: no colour"},

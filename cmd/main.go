@@ -27,7 +27,7 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return Run(ctx, System(), os.Args[1:])
+	return Run(ctx, System(), commandLine(os.Args))
 }
 
 // Run runs one command in env and returns its exit status.
@@ -167,6 +167,7 @@ func (a *app) commands() map[string][]*cobra.Command {
 			a.hashCommand(),
 			a.flushCommand(),
 			a.lockoutCommand(),
+			a.engineCommand(),
 		},
 		groupSelf: {a.explainCommand(), a.versionCommand()},
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vtpmctl": func() { os.Exit(cmd.Main()) }})
+	run := func() { os.Exit(cmd.Main()) }
+	testscript.Main(m, map[string]func(){"vtpmctl": run, "swtpm": run, "tpm_server": run})
 }
 
 // TestScripts runs every script of testdata/script on an engine of its own. UPDATE=1 rewrites what cmp compares with.

@@ -96,7 +96,11 @@ func (a *app) call(ctx context.Context, v verb, args []string) (out.Page, error)
 
 // withTPM opens the TPM that --tpm names for the time of f, and marks the result with where it came from.
 func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHandle, f func(tpm.Conn) (out.Doc, error)) (out.Page, error) {
-	o := tpm.Options{Allow: allow, Named: named, EngineDir: a.engineDir(), RequireTPM: a.requireTPM}
+	key, err := a.engineKey()
+	if err != nil {
+		return out.Page{}, err
+	}
+	o := tpm.Options{Allow: allow, Named: named, EngineDir: a.engineDir(), EngineKey: key, RequireTPM: a.requireTPM}
 	if a.verbosity > 1 {
 		o.Trace = a.Err
 	}

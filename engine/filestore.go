@@ -63,6 +63,42 @@ func OpenFileStore(ctx context.Context, dir string, opts FileOptions) (*FileStor
 	return &FileStore{dir: dir, lock: lock, opts: opts}, nil
 }
 
+// StateInfo is what a state folder shows without its key.
+type StateInfo struct {
+	Encryption string    // what the key comes from: "host key", "passphrase" or "key file"
+	Size       int64     // of the state file, in bytes
+	Saved      time.Time // when it was written last
+}
+
+// Info looks at the state without decrypting it; nil when there is none.
+func (s *FileStore) Info() (*StateInfo, error) {
+	path := s.path(stateName)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storeError(path, err)
+	}
+	file, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	return &StateInfo{Encryption: file.key.kind.String(), Size: info.Size(), Saved: info.ModTime()}, nil
+}
+
+// Discard removes the state and the key beside it: the TPM is gone for good.
+func (s *FileStore) Discard() error {
+	for _, name := range []string{stateName, keyName} { // in this order: a state without its key would be taken for damage
+		if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storeError(s.path(name), err)
+		}
+	}
+	clear(s.master)
+	s.master = nil
+	return syncDir(s.dir)
+}
+
 // Close lets go of the folder and forgets the key.
 func (s *FileStore) Close() error {
 	clear(s.master)
@@ -72,6 +108,24 @@ func (s *FileStore) Close() error {
 
 // Load returns the state, or nil when there is none yet.
 func (s *FileStore) Load() ([]byte, error) {
+	file, err := s.read()
+	if file == nil || err != nil {
+		return nil, err
+	}
+	master, err := s.key(file.key)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := file.open(master)
+	if err != nil {
+		return nil, s.wrongKey(file.key)
+	}
+	s.keyed, s.master = file.key, master
+	return blob, nil
+}
+
+// read takes the state file apart; nil when there is none.
+func (s *FileStore) read() (*stateFile, error) {
 	path := s.path(stateName)
 	raw, err := readLimited(path, maxStateFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,16 +138,7 @@ func (s *FileStore) Load() ([]byte, error) {
 	if err != nil {
 		return nil, &StoreError{Kind: damageKind(err), Path: path, Err: err, Advice: adviceDamaged}
 	}
-	master, err := s.key(file.key)
-	if err != nil {
-		return nil, err
-	}
-	blob, err := file.open(master)
-	if err != nil {
-		return nil, s.wrongKey(file.key)
-	}
-	s.keyed, s.master = file.key, master
-	return blob, nil
+	return file, nil
 }
 
 // Save replaces the state. When it returns nil, the state is on the disk and outlives a crash; when it does not, the
@@ -160,8 +205,8 @@ func (s *FileStore) key(k keySource) ([]byte, error) {
 }
 
 func (s *FileStore) wrongKey(k keySource) error {
-	return &StoreError{Kind: StoreKey, Path: s.path(stateName), Err: fmt.Errorf("the state is encrypted under %s, and what was given does not open it", k.kind),
-		Advice: "give " + k.kind.String() + " that was in force when the state was made; nothing was changed"}
+	return &StoreError{Kind: StoreKey, Path: s.path(stateName), Err: fmt.Errorf("the state is encrypted under the %s, and what was given does not open it", k.kind),
+		Advice: "give the " + k.kind.String() + " that was in force when the state was made; nothing was changed"}
 }
 
 // makeHostKey makes the key beside the state, unless it is there.

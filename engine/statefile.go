@@ -42,11 +42,11 @@ const (
 func (k keyKind) String() string {
 	switch k {
 	case keyPassphrase:
-		return "the passphrase"
+		return "passphrase"
 	case keyFile:
-		return "the key file"
+		return "key file"
 	}
-	return "the host key beside it"
+	return "host key"
 }
 
 type keySource struct {

@@ -13,16 +13,25 @@ type inProcess struct{ tpm *engine.TPM }
 
 // openEngine opens the engine whose state is in a folder, or makes a new one there. It waits while another process
 // holds the folder.
-func openEngine(ctx context.Context, dir string) (link, error) {
-	store, err := engine.OpenFileStore(ctx, dir, engine.FileOptions{})
+func openEngine(ctx context.Context, dir string, key engine.FileOptions) (link, error) {
+	e, err := OpenEngine(ctx, dir, key, engine.StaysOn)
 	if err != nil {
-		return nil, engineError(err)
-	}
-	e, err := engine.New(engine.Config{Store: store})
-	if err != nil {
-		return nil, errors.Join(engineError(err), store.Close())
+		return nil, err
 	}
 	return inProcess{e}, nil
+}
+
+// OpenEngine is the engine itself, for who does more with it than send commands. Errors are classified.
+func OpenEngine(ctx context.Context, dir string, key engine.FileOptions, power engine.Power) (*engine.TPM, error) {
+	store, err := engine.OpenFileStore(ctx, dir, key)
+	if err != nil {
+		return nil, EngineError(err)
+	}
+	e, err := engine.New(engine.Config{Store: store, Power: power})
+	if err != nil {
+		return nil, errors.Join(EngineError(err), store.Close())
+	}
+	return e, nil
 }
 
 // FromEngine is a Conn to an engine that the caller has made, such as one in memory. Closing it closes the engine.
@@ -36,12 +45,12 @@ func FromEngine(ctx context.Context, e *engine.TPM, o Options) (Conn, error) {
 
 func (l inProcess) exchange(_ context.Context, command []byte) ([]byte, error) {
 	rsp, err := l.tpm.Send(command)
-	return rsp, engineError(err)
+	return rsp, EngineError(err)
 }
 
 func (l inProcess) resume(context.Context) ([]byte, error) { return nil, errNothingOwed }
 
-func (l inProcess) close() error { return engineError(l.tpm.Close()) }
+func (l inProcess) close() error { return EngineError(l.tpm.Close()) }
 
 // engineKinds puts what the engine's store tells into our words.
 var engineKinds = map[engine.StoreErrorKind]fail.Kind{
@@ -53,7 +62,8 @@ var engineKinds = map[engine.StoreErrorKind]fail.Kind{
 	engine.StoreDenied:  fail.Permission,
 }
 
-func engineError(err error) error {
+// EngineError classifies what the engine and its store say.
+func EngineError(err error) error {
 	e, ok := errors.AsType[*engine.StoreError](err)
 	if !ok {
 		return err

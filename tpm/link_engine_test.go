@@ -90,12 +90,12 @@ func TestTheEngineTellsWhyItsStateCannotBeUsed(t *testing.T) {
 
 func TestEveryStoreErrorHasAKind(t *testing.T) {
 	for kind := engine.StoreFailed; kind <= engine.StoreDenied; kind++ {
-		err := engineError(&engine.StoreError{Kind: kind, Path: "p", Err: fs.ErrInvalid, Advice: "do this"})
+		err := EngineError(&engine.StoreError{Kind: kind, Path: "p", Err: fs.ErrInvalid, Advice: "do this"})
 		if fail.KindOf(err).Exit() == fail.Failed.Exit() || !strings.Contains(err.Error(), "p: invalid") {
 			t.Errorf("store error %d becomes %v of kind %q", kind, err, fail.KindOf(err))
 		}
 	}
-	if err := engineError(engine.ErrClosed); err != engine.ErrClosed {
+	if err := EngineError(engine.ErrClosed); err != engine.ErrClosed {
 		t.Errorf("another error becomes %v", err)
 	}
 }

@@ -7,17 +7,19 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"github.com/vtpmctl/vtpmctl/engine"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 )
 
 // Options say how a TPM is opened. The zero value reads only, prints nothing, and lets auto end at the engine.
 type Options struct {
-	Allow      Effects          // lasting changes the Conn lets through
-	Named      []tpm2.TPMHandle // persistent objects and NV indices the user named, which alone may be replaced or removed
-	Trace      io.Writer        // one line for each command; nil for none
-	Record     io.Writer        // a transcript of all that crosses, secrets included: for tests only
-	EngineDir  string           // where auto looks for the engine's state; "" makes auto end at the system's TPM
-	RequireTPM bool             // refuse whatever emulates a TPM in software of ours
+	Allow      Effects            // lasting changes the Conn lets through
+	Named      []tpm2.TPMHandle   // persistent objects and NV indices the user named, which alone may be replaced or removed
+	Trace      io.Writer          // one line for each command; nil for none
+	Record     io.Writer          // a transcript of all that crosses, secrets included: for tests only
+	EngineDir  string             // where auto looks for the engine's state; "" makes auto end at the system's TPM
+	EngineKey  engine.FileOptions // what the engine's state is encrypted under
+	RequireTPM bool               // refuse whatever emulates a TPM in software of ours
 }
 
 // link is a channel that carries whole messages to a TPM, one at a time.
@@ -73,7 +75,7 @@ func dial(ctx context.Context, t Target, o Options) (link, Target, error) {
 	case MSSIM:
 		l, err = dialMSSIM(ctx, t)
 	case Engine:
-		l, err = openEngine(ctx, t.Path)
+		l, err = openEngine(ctx, t.Path, o.EngineKey)
 	case Replay:
 		l, err = openReplay(t.Path)
 	}

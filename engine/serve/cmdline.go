@@ -190,6 +190,7 @@ func set[T any](wanted bool, where *T, value T) bool {
 
 func (o *Options) server(v string) (err error) {
 	o.Data, err = address(v, func(key, _ string) bool { return set(key == "disconnect", &o.Disconnect, true) })
+	o.Data.Client = o.Data.Network == "fd" // swtpm reads commands from it at once
 	return err
 }
 

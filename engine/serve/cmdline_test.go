@@ -18,7 +18,7 @@ func TestCommandLinesOfSwtpm(t *testing.T) {
 		"socket --tpmstate=dir=d --ctrl=type=unixio,path=/run/s,mode=0600 --tpm2 -t --pid file=p --locality reject-locality-4": {
 			Dir: "d", Control: serve.Address{Network: "unix", Addr: "/run/s"}, Terminate: true, PIDFile: "p", RejectLocality4: true},
 		"socket --tpmstate dir=d --ctrl type=unixio,clientfd=7 --server type=tcp,fd=8 --tpm2 --key pwdfile=k --key file=f": {
-			Dir: "d", Control: serve.Address{Network: "fd", FD: 7, Client: true}, Data: serve.Address{Network: "fd", FD: 8},
+			Dir: "d", Control: serve.Address{Network: "fd", FD: 7, Client: true}, Data: serve.Address{Network: "fd", FD: 8, Client: true},
 			PassphraseFile: "k", KeyFile: "f"},
 		"socket --tpm2 -p3 --tpmstate dir=d --server type=tcp,port=5,bindaddr=::1,disconnect --flags startup-state": {
 			Dir: "d", Data: tcp("[::1]:5"), Disconnect: true, Powered: true, Startup: serve.StartupState},

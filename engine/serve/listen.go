@@ -1,0 +1,105 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Listen opens an address. A unix socket is for its owner alone, and takes the place of one that nobody serves any more.
+func Listen(a Address) (net.Listener, error) {
+	switch a.Network {
+	case "fd":
+		return inherit(a)
+	case "unix":
+		return listenUnix(a.Addr)
+	}
+	return net.Listen(a.Network, a.Addr)
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		l, err = net.Listen("unix", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// abandoned says whether path is a socket that refuses connections.
+func abandoned(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return false
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// inherit makes a listener of a descriptor that the parent process left open.
+func inherit(a Address) (net.Listener, error) {
+	f := os.NewFile(uintptr(a.FD), fmt.Sprintf("descriptor %d", a.FD))
+	if f == nil {
+		return nil, fmt.Errorf("descriptor %d is none", a.FD)
+	}
+	defer f.Close() // what follows has its own copy
+	if !a.Client {
+		return net.FileListener(f)
+	}
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	l := &only{conns: make(chan net.Conn, 1), addr: conn.LocalAddr()}
+	l.conns <- conn
+	return l, nil
+}
+
+// only is a listener to which one client has come, and no other will.
+type only struct {
+	conns chan net.Conn
+	addr  net.Addr
+	once  sync.Once
+}
+
+func (l *only) Accept() (net.Conn, error) {
+	if conn, ok := <-l.conns; ok {
+		return conn, nil
+	}
+	return nil, io.EOF
+}
+
+func (l *only) Close() error {
+	l.once.Do(func() { close(l.conns) })
+	return nil
+}
+
+func (l *only) Addr() net.Addr { return l.addr }
+
+// IsLoopback says whether only this machine can reach an address.
+func IsLoopback(a Address) bool {
+	if a.Network != "tcp" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.Addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
