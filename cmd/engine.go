@@ -161,7 +161,7 @@ func (engineDoc) Schema() string { return "vtpmctl.engine/v1" }
 
 func (d engineDoc) Table(t *out.Table) {
 	t.Field("folder", d.Folder)
-	t.Field("encrypted under the", d.Encryption)
+	t.Field("encryption", d.Encryption)
 	t.Field("size of the state", d.Size)
 	t.Field("saved", d.Saved.UTC().Format(time.RFC3339))
 	t.Field("resets", d.Resets)

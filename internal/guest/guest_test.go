@@ -23,7 +23,7 @@ func TestAMeasuredBoot(t *testing.T) {
 
 	t.Run("the log replays to the live PCRs in every bank", func(t *testing.T) { replays(t, first, live) })
 	t.Run("pcr read agrees with the kernel in every bank", func(t *testing.T) {
-		if diff := cmp.Diff(live, pcrsOf(t, first.stdout(t, "pcr-read"))); diff != "" {
+		if diff := cmp.Diff(live, pcrsOf(t, first.stdout(t, "pcr-read"), false)); diff != "" {
 			t.Errorf("the kernel's values (-) and ours (+):\n%s", diff)
 		}
 	})
@@ -35,7 +35,7 @@ func TestABootWithOneBank(t *testing.T) {
 	)
 	live := kernelPCRs(t, r, "sha256")
 	replays(t, r, live)
-	if diff := cmp.Diff(live, pcrsOf(t, r.stdout(t, "pcr-read"))); diff != "" {
+	if diff := cmp.Diff(live, pcrsOf(t, r.stdout(t, "pcr-read"), false)); diff != "" {
 		t.Errorf("the kernel's values (-) and ours (+):\n%s", diff)
 	}
 }
@@ -67,8 +67,8 @@ func kernelPCRs(t *testing.T, r results, banks ...string) pcrs {
 	return values
 }
 
-// pcrsOf takes the values out of `pcr read -o json`.
-func pcrsOf(t *testing.T, doc []byte) pcrs {
+// pcrsOf takes the values out of `pcr read -o json`. A TPM that says it is our engine is told from others.
+func pcrsOf(t *testing.T, doc []byte, engine bool) pcrs {
 	t.Helper()
 	var d struct {
 		TPM struct {
@@ -86,7 +86,7 @@ func pcrsOf(t *testing.T, doc []byte) pcrs {
 	if err := json.Unmarshal(doc, &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.TPM.Target != "dev:/dev/tpmrm0" || d.TPM.Emulated {
+	if d.TPM.Target != "dev:/dev/tpmrm0" || d.TPM.Emulated != engine {
 		t.Errorf("the values come from %+v", d.TPM)
 	}
 	values := pcrs{}

@@ -38,13 +38,15 @@ const bootLimit = 4 * time.Minute
 type machine struct {
 	kernel string // file of the kernel image
 	binary string // file of vtpmctl
-	tpm    string // folder with the state of its swtpm
+	tpm    string // folder with the state of its TPM
+	server string // program that serves the TPM, under swtpm's command line
 }
 
 // newMachine makes a machine whose TPM has the given PCR banks; all that swtpm has if none is named.
 func newMachine(t *testing.T, banks ...string) *machine {
 	t.Helper()
-	m := &machine{kernel: os.Getenv("VTPMCTL_GUEST_KERNEL"), binary: filepath.Join(t.TempDir(), "vtpmctl"), tpm: t.TempDir()}
+	m := &machine{kernel: os.Getenv("VTPMCTL_GUEST_KERNEL"), binary: filepath.Join(t.TempDir(), "vtpmctl"), tpm: t.TempDir(),
+		server: "swtpm"}
 	if m.kernel == "" {
 		t.Fatal("VTPMCTL_GUEST_KERNEL names no kernel: run .ci/guest")
 	}
@@ -58,6 +60,17 @@ func newMachine(t *testing.T, banks ...string) *machine {
 	}
 	if len(banks) > 0 {
 		interop.Run(t, "swtpm_setup", "--tpm2", "--tpmstate", m.tpm, "--pcr-banks", strings.Join(banks, ","))
+	}
+	return m
+}
+
+// newMachineOnEngine makes a machine whose TPM is vtpmctl's own: the program takes swtpm's command line under its name.
+func newMachineOnEngine(t *testing.T) *machine {
+	t.Helper()
+	m := newMachine(t)
+	m.server = filepath.Join(t.TempDir(), "swtpm")
+	if err := os.Symlink(m.binary, m.server); err != nil {
+		t.Fatal(err)
 	}
 	return m
 }
@@ -87,8 +100,9 @@ func (m *machine) boot(t *testing.T, device string, in map[string][]byte, steps 
 	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
 	defer cancel()
 	socket := filepath.Join(dir, "tpm")
-	tpm := exec.CommandContext(ctx, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+m.tpm,
+	tpm := exec.CommandContext(ctx, m.server, "socket", "--tpm2", "--tpmstate", "dir="+m.tpm,
 		"--ctrl", "type=unixio,path="+socket, "--terminate")
+	tpm.Stderr = os.Stderr
 	if err := tpm.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +117,7 @@ func (m *machine) boot(t *testing.T, device string, in map[string][]byte, steps 
 		"-serial", "file:"+console, "-serial", "file:"+serial,
 		"-kernel", m.kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1")
 	text, err := qemu.CombinedOutput()
-	// swtpm saves its state and ends when QEMU has gone.
+	// The server saves its state and ends when QEMU has gone.
 	if err := errors.Join(err, tpm.Wait()); err != nil {
 		t.Fatalf("the guest did not run to its end: %v\n%s\nits console:\n%s", err, text, tail(read(t, console)))
 	}
