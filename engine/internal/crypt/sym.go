@@ -6,8 +6,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
-
-	"github.com/emmansun/gmsm/sm4"
 )
 
 // BlockSize is the block size in bytes of every symmetric cipher the engine has.
@@ -36,7 +34,7 @@ func Cipher(alg uint16, key []byte) (cipher.Block, error) {
 	case !slices.Contains(CipherKeyBits(alg), len(key)*8):
 		return nil, ErrCipher
 	case alg == AlgSM4:
-		return sm4.NewCipher(key)
+		return newSM4(key), nil
 	}
 	return aes.NewCipher(key)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/emmansun/gmsm/sm4"
+
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
 )
 
@@ -103,6 +105,29 @@ func TestCiphersRefuseWhatDoesNotFit(t *testing.T) {
 	} {
 		if err := crypt.Encrypt(c.alg, c.mode, c.key, c.iv, c.data); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// gmsm is another implementation.
+func TestSM4AgreesWithGmsm(t *testing.T) {
+	d := stream("sm4")
+	for range 200 {
+		key, block := make([]byte, 16), make([]byte, 16)
+		d.Read(key)
+		d.Read(block)
+		theirs, err := sm4.NewCipher(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]byte, 16)
+		theirs.Encrypt(want, block)
+		got := bytes.Clone(block)
+		if err := crypt.Encrypt(crypt.AlgSM4, crypt.AlgECB, key, nil, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("key %x, block %x: %x, want %x (%v)", key, block, got, want, err)
+		}
+		if err := crypt.Decrypt(crypt.AlgSM4, crypt.AlgECB, key, nil, got); err != nil || !bytes.Equal(got, block) {
+			t.Fatalf("key %x: %x came back as %x (%v)", key, block, got, err)
 		}
 	}
 }
