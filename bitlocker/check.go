@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/pcr"
@@ -186,7 +187,7 @@ func (f *Forecast) blame(t *TPM, sealed pcr.Selection, next, good *pcr.Values) {
 	for _, c := range f.Changed {
 		names = append(names, fmt.Sprintf("PCR %d (%s)", c.PCR, pcr.UsageOf(c.PCR).Name))
 	}
-	f.Reason += fmt.Sprintf("; %v changed", names)
+	f.Reason += "; changed: " + strings.Join(names, ", ")
 }
 
 // atUnseal are the selected values with PCR 11 as it is when Windows asks for the key.

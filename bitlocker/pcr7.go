@@ -196,8 +196,7 @@ func (b *Binding) checkAuthority(events *pcr7Events) {
 	case b.Authority == nil:
 		b.add("authority", eventlog.Fail, "%s vouched for the boot manager, not a certificate of db", first.variable.Name)
 	case b.Authority.Subject != subject2011 && b.Authority.Subject != subject2023:
-		b.add("authority", eventlog.Fail, "the first to be vouched for is vouched for by %s (event %d), which is not the authority of "+
-			"Windows' boot manager", b.Authority.Subject, first.number)
+		b.add("authority", eventlog.Fail, "the first authority is %s (event %d), not that of Windows' boot manager", b.Authority.Subject, first.number)
 	case len(events.authorities) > 1:
 		second := events.authorities[1]
 		b.add("authority", eventlog.Fail, "a second authority follows (event %d, %s)", second.number, second.variable)

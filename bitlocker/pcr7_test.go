@@ -54,7 +54,7 @@ func TestPCR7BindingFollowsWindowsRules(t *testing.T) {
 		"nobody vouched":          {with(func(f *synth.Firmware) { f.Authorities = nil }), "not_possible", "authority", "no certificate"},
 		"an option ROM before it": {with(func(f *synth.Firmware) {
 			f.Authorities = slices.Insert(f.Authorities, 0, vouched(ca3rd))
-		}), "not_possible", "authority", "by Microsoft Corporation UEFI CA 2011"},
+		}), "not_possible", "authority", "is Microsoft Corporation UEFI CA 2011"},
 		"another authority after it": {with(func(f *synth.Firmware) {
 			f.Authorities = append(f.Authorities, vouched(ca3rd))
 		}), "not_possible", "authority", "a second authority follows"},

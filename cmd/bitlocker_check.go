@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vtpmctl/vtpmctl/bitlocker"
-	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
@@ -131,8 +130,8 @@ func (d checkDoc) verdict() error {
 	switch {
 	case counts[bitlocker.OutcomeRecovery] > 0:
 		return fail.E(fail.AnswerNo, "the next boot asks for the recovery key").
-			Hint("before a planned change: manage-bde -protectors -disable C: -RebootCount 1").
-			Hint("after it: manage-bde -protectors -disable and -enable seals to the PCRs as they are then")
+			Hint("before a planned change: Suspend-BitLocker -MountPoint C: -RebootCount 1").
+			Hint("if the change is wanted: Suspend-BitLocker, then Resume-BitLocker, which seals to the PCRs as they are")
 	case counts[bitlocker.OutcomeUnknown] > 0:
 		return fail.E(fail.Failed, "it cannot be told whether the next boot unlocks the volume")
 	case counts[bitlocker.OutcomeNoTPM] == len(d.Volumes):
@@ -162,7 +161,7 @@ func (d checkDoc) Table(t *out.Table) {
 		t.Title("At the next boot, the volume in %s:", where)
 		t.Field("verdict", outcomeWords[v.Outcome])
 		for _, c := range v.Checks {
-			t.Field(strings.ReplaceAll(c.Name, "_", " "), outcomeCell(c.Outcome), c.Text)
+			t.Field(strings.ReplaceAll(c.Name, "_", " "), outcome(c.Outcome), c.Text)
 		}
 		if len(v.Forecasts) > 0 {
 			v.forecastTable(t)
@@ -174,7 +173,7 @@ func (v checkedVolume) forecastTable(t *out.Table) {
 	t.Title("Protectors that use the TPM")
 	t.Head("ID", "KIND", "PCRS", "RELEASES", "REASON")
 	for _, f := range v.Forecasts {
-		t.Row(f.ID, f.Kind, numbers(f.PCRs), outcomeCell(f.Releases), f.Reason)
+		t.Row(f.ID, f.Kind, numbers(f.PCRs), outcome(f.Releases), f.Reason)
 	}
 	for _, f := range v.Forecasts {
 		for _, c := range f.Changed {
@@ -184,14 +183,4 @@ func (v checkedVolume) forecastTable(t *out.Table) {
 			t.Field("is", c.Actual)
 		}
 	}
-}
-
-func outcomeCell(o eventlog.Outcome) out.Cell {
-	switch o {
-	case eventlog.Pass:
-		return out.OK(o)
-	case eventlog.Fail:
-		return out.No("FAIL")
-	}
-	return out.Maybe("not proven")
 }

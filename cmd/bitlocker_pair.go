@@ -66,7 +66,7 @@ func (d pairDoc) verdict() error {
 	switch {
 	case counts[eventlog.Fail] > 0:
 		return fail.E(fail.AnswerNo, "this TPM did not seal the volume's key").
-			Hint("unlock once with the recovery key, then seal anew: manage-bde -protectors -disable C: and -enable C:")
+			Hint("unlock once with the recovery key, then seal anew: Suspend-BitLocker and Resume-BitLocker")
 	case counts[eventlog.NotProven] > 0:
 		return fail.E(fail.Failed, "it cannot be told whether this TPM sealed the volume's key")
 	case counts[eventlog.Pass] == 0:

@@ -122,10 +122,10 @@ func (d pcr7Doc) verdict() error {
 }
 
 func (d pcr7Doc) Table(t *out.Table) {
-	t.Field("log", d.Source)
+	t.Field("source", d.Source)
 	t.Field("PCR 7 binding", bindingCell(d.Outcome))
 	for _, c := range d.Checks {
-		t.Field(strings.ReplaceAll(c.Name, "_", " "), outcomeCell(c.Outcome), c.Text)
+		t.Field(strings.ReplaceAll(c.Name, "_", " "), outcome(c.Outcome), c.Text)
 	}
 	if d.Pending {
 		t.Text("note: db has the certificate of 2023, and the boot manager is still the one of 2011: the next one changes PCR 7")
