@@ -1,0 +1,93 @@
+package quote
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/emmansun/gmsm/sm2"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+)
+
+// The bare public key, SubjectPublicKeyInfo of RFC 5280, section 4.1.2.7. It says nothing of a TPM key's attributes.
+
+// PEM is the bare public key, as other tools read it.
+func (p *Public) PEM() ([]byte, error) {
+	der, err := marshalKey(p.Key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
+
+// Fingerprint is the SHA-256 digest of the bare public key, as other tools print it.
+func (p *Public) Fingerprint() (eventlog.Hex, error) {
+	der, err := marshalKey(p.Key)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(der)
+	return sum[:], nil
+}
+
+// sm2Algorithm says "a key on the SM2 curve" (GB/T 33560), which package x509 does not know.
+type sm2Algorithm struct {
+	Key, Curve asn1.ObjectIdentifier
+}
+
+var sm2OID = sm2Algorithm{asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.ObjectIdentifier{1, 2, 156, 10197, 1, 301}}
+
+func marshalKey(key crypto.PublicKey) ([]byte, error) {
+	k, ok := key.(*ecdsa.PublicKey)
+	if !ok || k.Curve != sm2.P256() {
+		return x509.MarshalPKIXPublicKey(key)
+	}
+	encoded := make([]byte, 65)
+	encoded[0] = 4
+	k.X.FillBytes(encoded[1:33])
+	k.Y.FillBytes(encoded[33:])
+	return asn1.Marshal(struct {
+		Algorithm sm2Algorithm
+		Key       asn1.BitString
+	}{sm2OID, asn1.BitString{Bytes: encoded, BitLength: 8 * len(encoded)}})
+}
+
+// parseKey reads the bare public key of a PEM or DER file.
+func parseKey(data []byte) (crypto.PublicKey, error) {
+	if block, _ := pem.Decode(data); block != nil {
+		if block.Type != "PUBLIC KEY" {
+			return nil, fmt.Errorf("its PEM block is %q, not PUBLIC KEY", block.Type)
+		}
+		data = block.Bytes
+	}
+	if key, err := parseSM2(data); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKIXPublicKey(data)
+	if err != nil {
+		return nil, errors.New("it is no public key in PEM or DER")
+	}
+	return key, nil
+}
+
+func parseSM2(der []byte) (crypto.PublicKey, error) {
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	var curve asn1.ObjectIdentifier
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		return nil, err
+	}
+	if _, err := asn1.Unmarshal(info.Algorithm.Parameters.FullBytes, &curve); err != nil || !curve.Equal(sm2OID.Curve) {
+		return nil, errors.New("another curve")
+	}
+	return sm2.NewPublicKey(info.Key.RightAlign())
+}
