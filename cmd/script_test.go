@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    scriptExits,
 			"jsonpath": scriptJSONPath,
+			"jsonset":  scriptJSONSet,
 			"fveimage": scriptFVEImage,
 			"winlog":   scriptWinLog,
 			"fveseal":  scriptFVESeal,
@@ -117,4 +118,44 @@ func lookUp(v any, path []string) (string, error) {
 	}
 	text, err := json.Marshal(v)
 	return string(text), err
+}
+
+// scriptJSONSet changes a value in a JSON file, as somebody who tampers would: jsonset FILE PATH VALUE. VALUE is JSON, or
+// a string where it is none.
+func scriptJSONSet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: jsonset FILE PATH VALUE")
+	}
+	var doc any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
+	var value any
+	if json.Unmarshal([]byte(args[2]), &value) != nil {
+		value = args[2]
+	}
+	path := strings.Split(args[1], ".")
+	at := doc
+	for i, step := range path {
+		last := i == len(path)-1
+		switch node := at.(type) {
+		case map[string]any:
+			if last {
+				node[step] = value
+			}
+			at = node[step]
+		case []any:
+			n, err := strconv.Atoi(step)
+			if err != nil || n < 0 || n >= len(node) {
+				ts.Fatalf("%q is no index of a list of %d", step, len(node))
+			}
+			if last {
+				node[n] = value
+			}
+			at = node[n]
+		default:
+			ts.Fatalf("%q is below a plain value", step)
+		}
+	}
+	text, err := json.Marshal(doc)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 }
