@@ -154,6 +154,7 @@ const (
 func (a *app) commands() map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
 		groupMain: {
+			a.tourCommand(),
 			a.pcrCommand(),
 			a.sealCommand(),
 			a.unsealCommand(),

@@ -3,14 +3,12 @@ package quote
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
 	"math/big"
 
-	"github.com/emmansun/gmsm/sm2"
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
@@ -179,16 +177,16 @@ func (p *Public) readECC(r *wire.Reader) error {
 
 // point makes a public key of coordinates that may lack leading zeroes, and refuses points that are not on the curve.
 func point(curve tpm2.TPMECCCurve, x, y []byte) (*ecdsa.PublicKey, error) {
-	c, check := elliptic.Curve(nil), ecdh.Curve(nil)
+	var c elliptic.Curve
 	switch curve {
 	case tpm2.TPMECCNistP256:
-		c, check = elliptic.P256(), ecdh.P256()
+		c = elliptic.P256()
 	case tpm2.TPMECCNistP384:
-		c, check = elliptic.P384(), ecdh.P384()
+		c = elliptic.P384()
 	case tpm2.TPMECCNistP521:
-		c, check = elliptic.P521(), ecdh.P521()
+		c = elliptic.P521()
 	case tpm2.TPMECCSM2P256:
-		c = sm2.P256()
+		c = sm2P256
 	default:
 		return nil, fmt.Errorf("curve 0x%04x is not known here", uint16(curve))
 	}
@@ -196,20 +194,21 @@ func point(curve tpm2.TPMECCCurve, x, y []byte) (*ecdsa.PublicKey, error) {
 	if len(x) > size || len(y) > size {
 		return nil, fmt.Errorf("coordinates of %d and %d bytes do not fit %s", len(x), len(y), c.Params().Name)
 	}
-	encoded := make([]byte, 1+2*size)
-	encoded[0] = 4 // uncompressed (SEC 1, section 2.3.3)
-	copy(encoded[1+size-len(x):], x)
-	copy(encoded[1+2*size-len(y):], y)
-	var err error
-	if check != nil {
-		_, err = check.NewPublicKey(encoded)
-	} else {
-		_, err = sm2.NewPublicKey(encoded)
-	}
-	if err != nil {
+	key := &ecdsa.PublicKey{Curve: c, X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
+	if !onCurve(key) {
 		return nil, fmt.Errorf("the point is not on %s", c.Params().Name)
 	}
-	return &ecdsa.PublicKey{Curve: c, X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}, nil
+	return key, nil
+}
+
+// onCurve tells whether key is a point that its curve has.
+func onCurve(key *ecdsa.PublicKey) bool {
+	if key.Curve == sm2P256 {
+		p := key.Params().P
+		return key.X.Cmp(p) < 0 && key.Y.Cmp(p) < 0 && sm2P256.IsOnCurve(key.X, key.Y) //nolint:staticcheck // package ecdh has no SM2
+	}
+	_, err := key.ECDH()
+	return err == nil
 }
 
 // Bytes is the TPMT_PUBLIC.
@@ -229,7 +228,7 @@ func keyName(key crypto.PublicKey) string {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("rsa%d", k.N.BitLen())
 	case *ecdsa.PublicKey:
-		if k.Curve == sm2.P256() {
+		if k.Curve == sm2P256 {
 			return "ecc_sm2_p256"
 		}
 		return fmt.Sprintf("ecc_nist_p%d", k.Params().BitSize)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/emmansun/gmsm/sm2"
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
@@ -114,11 +113,8 @@ var cryptoHash = map[eventlog.Alg]crypto.Hash{
 	eventlog.SHA256: crypto.SHA256, eventlog.SHA384: crypto.SHA384, eventlog.SHA512: crypto.SHA512,
 }
 
-// sm2DefaultID is the signer's identity that GM/T 0009 says to use where none was agreed on.
-var sm2DefaultID = []byte("1234567812345678")
-
 func (s *Signature) verifyECC(key *ecdsa.PublicKey, message []byte) error {
-	onSM2 := key.Curve == sm2.P256()
+	onSM2 := key.Curve == sm2P256
 	valid := false
 	switch {
 	case s.Alg == tpm2.TPMAlgECDSA && !onSM2:
@@ -126,8 +122,7 @@ func (s *Signature) verifyECC(key *ecdsa.PublicKey, message []byte) error {
 	case s.Alg == tpm2.TPMAlgSM2 && onSM2:
 		// The library specification hashes the message alone (part 4, "CryptEccSignSM2"); modules made to GM/T 0012
 		// hash the signer's identity, Z_A, before it. Both bind the message to the key.
-		valid = sm2.Verify(key, s.Hash.Sum(message), s.r, s.s) ||
-			s.Hash == eventlog.SM3 && sm2.VerifyWithSM2(key, sm2DefaultID, message, s.r, s.s)
+		valid = verifySM2(key, s.Hash.Sum(message), s.r, s.s) || verifySM2(key, s.Hash.Sum(identified(key, message)), s.r, s.s)
 	default:
 		return fmt.Errorf("%s is not made with a key on %s", s.name(), key.Params().Name)
 	}

@@ -11,7 +11,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/emmansun/gmsm/sm2"
+	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 )
@@ -46,7 +46,7 @@ var sm2OID = sm2Algorithm{asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.Ob
 
 func marshalKey(key crypto.PublicKey) ([]byte, error) {
 	k, ok := key.(*ecdsa.PublicKey)
-	if !ok || k.Curve != sm2.P256() {
+	if !ok || k.Curve != sm2P256 {
 		return x509.MarshalPKIXPublicKey(key)
 	}
 	encoded := make([]byte, 65)
@@ -89,5 +89,9 @@ func parseSM2(der []byte) (crypto.PublicKey, error) {
 	if _, err := asn1.Unmarshal(info.Algorithm.Parameters.FullBytes, &curve); err != nil || !curve.Equal(sm2OID.Curve) {
 		return nil, errors.New("another curve")
 	}
-	return sm2.NewPublicKey(info.Key.RightAlign())
+	encoded := info.Key.RightAlign()
+	if len(encoded) != 65 || encoded[0] != 4 {
+		return nil, errors.New("a point that is not in the uncompressed form")
+	}
+	return point(tpm2.TPMECCSM2P256, encoded[1:33], encoded[33:])
 }

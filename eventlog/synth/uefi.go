@@ -1,15 +1,11 @@
 package synth
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/hex"
-	"math/big"
+	"slices"
 	"strings"
-	"time"
 	"unicode/utf16"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -77,22 +73,41 @@ func hashList(names ...string) []byte {
 	return signatureList(certSHA256, entries...)
 }
 
-// Certificate is a self-signed certificate of the given common name, the same on every call.
+// Certificate is a certificate of the given common name, the same on every call. It is written by hand, because package
+// x509's way of making one is a hundred kilobytes of a binary that makes none in earnest; its signature is no signature.
 func Certificate(name string) []byte {
+	const sequence, set, integer, bits, octets, oid, utf8, utcTime, version, extensions = 0x30, 0x31, 2, 3, 4, 6, 12, 23, 0xa0, 0xa3
 	seed := sha256.Sum256([]byte("vtpmctl synth " + name))
-	key := ed25519.NewKeyFromSeed(seed[:])
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(int64(seed[0])<<8 | int64(seed[1]) | 1),
-		Subject:      pkix.Name{CommonName: name, Organization: []string{"vtpmctl synthetic log"}},
-		NotBefore:    time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:     time.Date(2049, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA:         true, BasicConstraintsValid: true,
+	attribute := func(kind byte, value string) []byte {
+		return der(set, der(sequence, der(oid, []byte{0x55, 4, kind}), der(utf8, []byte(value))))
 	}
-	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
-	if err != nil {
-		panic("synth: certificate: " + err.Error())
+	ed25519 := der(sequence, der(oid, []byte{0x2b, 0x65, 0x70}))
+	who := der(sequence, attribute(10, "vtpmctl synthetic log"), attribute(3, name))
+	isCA := der(octets, der(sequence, der(1, []byte{0xff})))
+	constraints := der(sequence, der(oid, []byte{0x55, 0x1d, 19}), der(1, []byte{0xff}), isCA)
+	body := der(sequence,
+		der(version, der(integer, []byte{2})),
+		der(integer, []byte{seed[0]&0x3f | 0x40, seed[1]}),
+		ed25519, who,
+		der(sequence, der(utcTime, []byte("240101000000Z")), der(utcTime, []byte("490101000000Z"))),
+		who,
+		der(sequence, ed25519, der(bits, []byte{0}, seed[:])),
+		der(extensions, der(sequence, constraints)),
+	)
+	return der(sequence, body, ed25519, der(bits, []byte{0}, seed[:], seed[:]))
+}
+
+// der is one value of ITU-T X.690.
+func der(tag byte, parts ...[]byte) []byte {
+	content := slices.Concat(parts...)
+	switch n := len(content); {
+	case n < 0x80:
+		return append([]byte{tag, byte(n)}, content...)
+	case n < 0x100:
+		return append([]byte{tag, 0x81, byte(n)}, content...)
+	default:
+		return append([]byte{tag, 0x82, byte(n >> 8), byte(n)}, content...)
 	}
-	return der
 }
 
 // authority is the data of an EV_EFI_VARIABLE_AUTHORITY event: the one signature that let an image run.
