@@ -96,6 +96,9 @@ func (f *File) openable(o Opening) error {
 		return fail.E(fail.Usage, "the file does not say which policy its object has").
 			Hint("name the PCRs it was sealed to, for example --pcrs sha256:7")
 	}
+	if f.fits(pub) == fitsNo {
+		return damaged(errors.New("policy: these steps do not lead to the policy of the object"))
+	}
 	for _, s := range f.Key.Policy {
 		if _, err := (policy{bankOf(nameAlg), []Step{s}}).digest(&pcr.Values{}); fail.KindOf(err) == fail.Unsupported {
 			return err
@@ -129,6 +132,9 @@ func (f *File) unsealUnder(ctx context.Context, t tpm.Conn, p parent, o Opening)
 		return nil, err
 	}
 	pol := f.policy(o)
+	if len(pol.steps) > 0 && !pol.needsPIN() {
+		pin = nil // or the session would be keyed with it, and the TPM's would not
+	}
 	var secret []byte
 	err = tpm.Fresh(ctx, func() error {
 		auth := sessions.HMAC(tpm.Out, pin)
