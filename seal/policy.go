@@ -23,9 +23,14 @@ type Step struct {
 // bankOf is the hash of an object's name and policy as a PCR bank, which is how package pcr calls hashes.
 func bankOf(alg tpm2.TPMIAlgHash) pcr.Bank { return pcr.Bank(alg) }
 
-// stepPCR demands that the PCRs of sel have the values v; digest is over them.
+// stepPCR demands that the PCRs of sel have the values digest is over.
 func stepPCR(sel pcr.Selection, digest pcr.Hex) Step {
 	return Step{tpm2.TPMCCPolicyPCR, append(tpm2.Marshal(sel.TPM(pcr.Count)), digest...)}
+}
+
+// stepPCRNow demands that the PCRs of sel have values that only the object's own policy knows.
+func stepPCRNow(sel pcr.Selection) Step {
+	return Step{tpm2.TPMCCPolicyPCR, append(tpm2.Marshal(tpm2.TPM2BDigest{}), tpm2.Marshal(sel.TPM(pcr.Count))...)}
 }
 
 // stepAuthValue demands the object's auth value, the PIN.

@@ -49,7 +49,7 @@ func (f *File) policy(o Opening) policy {
 	}
 	steps := f.Key.Policy
 	if len(steps) == 0 && len(o.PCRs) > 0 {
-		steps = []Step{stepPCR(o.PCRs, nil)}
+		steps = []Step{stepPCRNow(o.PCRs)}
 		if len(o.PIN) > 0 {
 			steps = append(steps, stepAuthValue())
 		}

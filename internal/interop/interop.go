@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -55,7 +56,13 @@ type SWTPM struct {
 func StartSWTPM(t testing.TB) *SWTPM {
 	t.Helper()
 	Need(t, "swtpm")
-	s := &SWTPM{State: t.TempDir()}
+	// Not t.TempDir: the name of a test may have a comma, which ends an option of swtpm.
+	state, err := os.MkdirTemp("", "swtpm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(state) })
+	s := &SWTPM{State: state}
 	for try := 0; ; try++ {
 		port := adjacentPorts(t)
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", port)
