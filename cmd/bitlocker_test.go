@@ -249,8 +249,14 @@ func fields(t *testing.T, args ...string) []string {
 	if status := cmd.Run(t.Context(), env, args); status != 0 {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
+	return fieldsOf(t, stdout.String())
+}
+
+// fieldsOf lists the fields of a JSON text.
+func fieldsOf(t *testing.T, text string) []string {
+	t.Helper()
 	var doc any
-	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]bool{}
