@@ -2,9 +2,6 @@ package tpm
 
 import (
 	"fmt"
-	"iter"
-	"maps"
-	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -168,11 +165,6 @@ func CommandName(cc tpm2.TPMCC) string {
 		return "TPM2_" + shape.name
 	}
 	return fmt.Sprintf("TPM2_CC(0x%08x)", uint32(cc))
-}
-
-// CommandCodes yields the commands known by name, in the order of their codes.
-func CommandCodes() iter.Seq[tpm2.TPMCC] {
-	return slices.Values(slices.Sorted(maps.Keys(commandShapes)))
 }
 
 // command is what the layers see of a marshalled command. Nothing in it is secret: of the auth area only the sessions'

@@ -31,11 +31,11 @@ func newConn(ctx context.Context, l link, t Target, o Options) *conn {
 		l = &recorder{link: l, w: o.Record}
 	}
 	c := &conn{ctx: ctx, link: l, refusals: refusals{}, origin: Origin{Target: t.String(), Emulated: t.Scheme == Engine}}
-	layers := []Layer{Guard(o.Allow, o.Named...), c.refusals.layer, Retry(ctx, DefaultRetry)}
+	layers := []layer{guard(o.Allow, o.Named...), c.refusals.layer, retry(ctx, defaultRetry)}
 	if o.Trace != nil {
-		layers = append(layers, Trace(o.Trace))
+		layers = append(layers, trace(o.Trace))
 	}
-	c.top = Stack(senderFunc(func(cmd []byte) ([]byte, error) { return c.exchange(c.ctx, cmd) }), layers...)
+	c.top = stack(senderFunc(func(cmd []byte) ([]byte, error) { return c.exchange(c.ctx, cmd) }), layers...)
 	return c
 }
 

@@ -2,7 +2,6 @@ package tpm
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -37,6 +36,3 @@ func checkResponse(rsp []byte) error {
 	}
 	return nil
 }
-
-// errMessageTooLong is what a link reports for a response above maxMessage.
-var errMessageTooLong = errors.New("the TPM announces an answer longer than any TPM sends")

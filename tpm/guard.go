@@ -8,24 +8,24 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 )
 
-// Guard refuses commands whose effects were not declared, before they reach the TPM. With the effect declared, it
+// guard refuses commands whose effects were not declared, before they reach the TPM. With the effect declared, it
 // still lets no persistent object or NV index be changed or removed that is neither in named nor was made through
-// this very Guard: a verb that forgot to ask its user cannot hit what somebody else put there.
+// this very guard: a verb that forgot to ask its user cannot hit what somebody else put there.
 //
 // Making a persistent object needs no name: the TPM refuses to put one where another is.
-func Guard(may Effects, named ...tpm2.TPMHandle) Layer {
+func guard(may Effects, named ...tpm2.TPMHandle) layer {
 	return func(next Sender) Sender {
-		return &guard{next: next, may: may, named: slices.Clone(named)}
+		return &guarded{next: next, may: may, named: slices.Clone(named)}
 	}
 }
 
-type guard struct {
+type guarded struct {
 	next  Sender
 	may   Effects
 	named []tpm2.TPMHandle
 }
 
-func (g *guard) Send(cmd []byte) ([]byte, error) {
+func (g *guarded) Send(cmd []byte) ([]byte, error) {
 	c := parseCommand(cmd)
 	if missing := effectsOf(c) &^ g.may; missing != 0 {
 		return nil, fail.E(fail.Internal, "%s would have an effect that this verb does not declare: %s",

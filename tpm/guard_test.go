@@ -62,7 +62,7 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := newFakeTPM()
-			_, err := Guard(tt.may, tt.named...)(fake).Send(tt.cmd)
+			_, err := guard(tt.may, tt.named...)(fake).Send(tt.cmd)
 			if got := fail.KindOf(err); got != tt.want {
 				t.Errorf("error %v of kind %q, want %q", err, got, tt.want)
 			}
@@ -87,7 +87,7 @@ func TestGuardKnowsWhatTheConnectionMade(t *testing.T) {
 	for name := range make {
 		t.Run(name, func(t *testing.T) {
 			fake := newFakeTPM()
-			guarded := Guard(WritesNV | Persists)(fake)
+			guarded := guard(WritesNV | Persists)(fake)
 			if _, err := guarded.Send(make[name]); err != nil {
 				t.Fatal(err)
 			}

@@ -2,12 +2,12 @@ package tpm
 
 import "slices"
 
-// Layer adds one behaviour to a Sender. A layer passes a TPM's refusal on as the response it is: go-tpm ends the
+// layer adds one behaviour to a Sender. A layer passes a TPM's refusal on as the response it is: go-tpm ends the
 // sessions of a failed command only when it sees the response code itself.
-type Layer func(Sender) Sender
+type layer func(Sender) Sender
 
-// Stack puts layers on s, the first one outermost.
-func Stack(s Sender, layers ...Layer) Sender {
+// stack puts layers on s, the first one outermost.
+func stack(s Sender, layers ...layer) Sender {
 	for _, layer := range slices.Backward(layers) {
 		s = layer(s)
 	}

@@ -40,15 +40,44 @@ func interruptible(ctx context.Context, d interface{ SetDeadline(time.Time) erro
 type stream struct {
 	net.Conn
 	in *bufio.Reader
+	framing
+}
+
+// framing is how messages lie in a stream.
+type framing interface {
+	wrap(command []byte) []byte
+	receive(s *stream) ([]byte, error)
+	bye() []byte // what is said before hanging up
+}
+
+func (s *stream) exchange(ctx context.Context, command []byte) (rsp []byte, err error) {
+	err = interruptible(ctx, s, func() error { // in one write: small pieces cost 40 ms each for a delayed ACK
+		if _, err = s.Write(s.wrap(command)); err == nil {
+			rsp, err = s.receive(s)
+		}
+		return err
+	})
+	return rsp, err
+}
+
+func (s *stream) resume(ctx context.Context) (rsp []byte, err error) {
+	err = interruptible(ctx, s, func() error { rsp, err = s.receive(s); return err })
+	return rsp, err
+}
+
+func (s *stream) close() error {
+	_ = s.SetDeadline(time.Time{})
+	_, _ = s.Write(s.bye()) // a courtesy: the other side also notices the hang-up
+	return s.Close()
 }
 
 // dialStream connects to a TPM emulator's socket.
-func dialStream(ctx context.Context, t Target, network, addr string) (stream, error) {
+func dialStream(ctx context.Context, t Target, f framing, network, addr string) (*stream, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
-		return stream{}, dialError(ctx, t, err)
+		return nil, dialError(ctx, t, err)
 	}
-	return stream{Conn: c, in: bufio.NewReaderSize(c, maxMessage)}, nil
+	return &stream{c, bufio.NewReaderSize(c, maxMessage), f}, nil
 }
 
 func dialError(ctx context.Context, t Target, err error) error {
@@ -69,7 +98,7 @@ func dialError(ctx context.Context, t Target, err error) error {
 }
 
 // need waits until n bytes have arrived and returns them without consuming them.
-func (s stream) need(n int) ([]byte, error) {
+func (s *stream) need(n int) ([]byte, error) {
 	b, err := s.in.Peek(n)
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return b, err
@@ -82,41 +111,34 @@ func (s stream) need(n int) ([]byte, error) {
 }
 
 // take consumes n bytes that need has returned.
-func (s stream) take(n int) []byte {
+func (s *stream) take(n int) []byte {
 	b := make([]byte, n)
 	_, _ = s.in.Read(b) // cannot fail: all of it is buffered
 	return b
 }
 
-// rawStream carries bare TPM messages: swtpm's data channel.
-type rawStream struct{ stream }
+// bare messages, whose header tells their size: swtpm's data channel.
+type bare struct{}
 
 func dialSWTPM(ctx context.Context, t Target) (link, error) {
 	network, addr := "tcp", t.Addr
 	if t.Path != "" {
 		network, addr = "unix", t.Path
 	}
-	s, err := dialStream(ctx, t, network, addr)
-	return rawStream{s}, err
+	return linkOf(dialStream(ctx, t, bare{}, network, addr))
 }
 
-func (s rawStream) exchange(ctx context.Context, command []byte) (rsp []byte, err error) {
-	err = interruptible(ctx, s, func() error {
-		if _, err = s.Write(command); err == nil {
-			rsp, err = s.receive()
-		}
-		return err
-	})
-	return rsp, err
+// linkOf keeps a nil *stream from becoming a link that is not nil.
+func linkOf(s *stream, err error) (link, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-func (s rawStream) resume(ctx context.Context) (rsp []byte, err error) {
-	err = interruptible(ctx, s, func() error { rsp, err = s.receive(); return err })
-	return rsp, err
-}
+func (bare) wrap(command []byte) []byte { return command }
 
-// receive reads one message, whose header tells its size.
-func (s rawStream) receive() ([]byte, error) {
+func (bare) receive(s *stream) ([]byte, error) {
 	header, err := s.need(headerSize)
 	if err != nil {
 		return nil, err
@@ -128,7 +150,7 @@ func (s rawStream) receive() ([]byte, error) {
 	return s.take(int(size)), nil
 }
 
-func (s rawStream) close() error { return s.Close() }
+func (bare) bye() []byte { return nil }
 
 // The TCP protocol of the TCG reference simulator: four-byte commands on a command port, and on the port above it the
 // platform's buttons. Every command ends with a zero word from the simulator.
@@ -139,26 +161,46 @@ const (
 	simSessionEnd  = 20
 )
 
-// simulator is the command port; the platform port is only needed to switch on.
-type simulator struct{ stream }
+// simulator is the framing of the command port; the platform port is only needed to switch on.
+type simulator struct{}
 
 func dialMSSIM(ctx context.Context, t Target) (link, error) {
 	if err := powerOn(ctx, t); err != nil {
 		return nil, err
 	}
-	s, err := dialStream(ctx, t, "tcp", t.Addr)
-	return simulator{s}, err
+	return linkOf(dialStream(ctx, t, simulator{}, "tcp", t.Addr))
 }
+
+func (simulator) wrap(command []byte) []byte {
+	const locality = 0
+	return wire.NewBE().U32(simSendCommand).U8(locality).Sized32(command).Out()
+}
+
+// receive reads a size, that many bytes and the closing zero.
+func (simulator) receive(s *stream) ([]byte, error) {
+	const word = 4
+	head, err := s.need(word)
+	if err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head)
+	if _, err := s.need(word + int(min(size, maxMessage)) + word); err != nil {
+		return nil, err
+	}
+	return s.take(word + int(size) + word)[word : word+size], nil
+}
+
+func (simulator) bye() []byte { return wire.NewBE().U32(simSessionEnd).Out() }
 
 // powerOn presses the simulator's power button, which does nothing when it is on already.
 func powerOn(ctx context.Context, t Target) error {
 	host, port, _ := net.SplitHostPort(t.Addr) // ParseTarget has checked both
 	n, _ := net.LookupPort("tcp", port)
-	s, err := dialStream(ctx, t, "tcp", net.JoinHostPort(host, fmt.Sprint(n+1)))
+	s, err := dialStream(ctx, t, simulator{}, "tcp", net.JoinHostPort(host, fmt.Sprint(n+1)))
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.close()
 	return interruptible(ctx, s, func() error {
 		for _, button := range []uint32{simPowerOn, simNVOn} {
 			if _, err := s.Write(wire.NewBE().U32(button).Out()); err != nil {
@@ -171,43 +213,6 @@ func powerOn(ctx context.Context, t Target) error {
 				return fail.E(fail.Failed, "%s: the simulator refuses to switch on: %d", t, ack)
 			}
 		}
-		_, err := s.Write(wire.NewBE().U32(simSessionEnd).Out())
-		return err
+		return nil
 	})
-}
-
-func (s simulator) exchange(ctx context.Context, command []byte) (rsp []byte, err error) {
-	const locality = 0
-	message := wire.NewBE().U32(simSendCommand).U8(locality).Sized32(command).Out()
-	err = interruptible(ctx, s, func() error { // in one write: small pieces cost 40 ms each for a delayed ACK
-		if _, err = s.Write(message); err == nil {
-			rsp, err = s.receive()
-		}
-		return err
-	})
-	return rsp, err
-}
-
-func (s simulator) resume(ctx context.Context) (rsp []byte, err error) {
-	err = interruptible(ctx, s, func() error { rsp, err = s.receive(); return err })
-	return rsp, err
-}
-
-// receive reads a size, that many bytes and the closing zero.
-func (s simulator) receive() ([]byte, error) {
-	head, err := s.need(4)
-	if err != nil {
-		return nil, err
-	}
-	size := binary.BigEndian.Uint32(head)
-	if _, err := s.need(4 + int(min(size, maxMessage)) + 4); err != nil {
-		return nil, err
-	}
-	return s.take(4 + int(size) + 4)[4 : 4+size], nil
-}
-
-func (s simulator) close() error {
-	_ = s.SetDeadline(time.Time{})
-	_, _ = s.Write(wire.NewBE().U32(simSessionEnd).Out()) // a courtesy; the simulator also notices the hang-up
-	return s.Close()
 }

@@ -38,7 +38,7 @@ func openEngineHeard(t *testing.T, o Options) (*conn, func() []byte) {
 	o.Record = &transcript
 	c := openEngineInMemory(t, o)
 	return c.(*conn), func() (all []byte) {
-		exchanges, err := ReadTranscript(bytes.NewReader(transcript.Bytes()))
+		exchanges, err := readTranscript(bytes.NewReader(transcript.Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}

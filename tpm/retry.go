@@ -8,23 +8,23 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// RetryPolicy bounds how often and how long a command is sent again that the TPM was not ready for.
-type RetryPolicy struct {
+// retryPolicy bounds how often and how long a command is sent again that the TPM was not ready for.
+type retryPolicy struct {
 	Limit int           // attempts after the first
 	First time.Duration // wait before the second attempt; every further wait is twice as long
 	Most  time.Duration // longest wait between two attempts
 }
 
-// DefaultRetry gives a TPM that tests itself, or whose NV needs to rest, about 20 seconds.
-var DefaultRetry = RetryPolicy{Limit: 12, First: 10 * time.Millisecond, Most: 4 * time.Second}
+// defaultRetry gives a TPM that tests itself, or whose NV needs to rest, about 20 seconds.
+var defaultRetry = retryPolicy{Limit: 12, First: 10 * time.Millisecond, Most: 4 * time.Second}
 
 // notReady are the warnings after which the very same bytes may be sent again: the TPM has not started on the command,
 // and has neither used up a nonce nor ended a session (part 2, section 6.6.3).
 var notReady = []tpm2.TPMRC{tpm2.TPMRCRetry, tpm2.TPMRCYielded, tpm2.TPMRCTesting, tpm2.TPMRCNVRate}
 
-// Retry sends a command again while the TPM says it is not ready. When the attempts are used up, the TPM's last answer
+// retry sends a command again while the TPM says it is not ready. When the attempts are used up, the TPM's last answer
 // stands; when ctx ends first, its error does.
-func Retry(ctx context.Context, p RetryPolicy) Layer {
+func retry(ctx context.Context, p retryPolicy) layer {
 	return func(next Sender) Sender {
 		return senderFunc(func(cmd []byte) ([]byte, error) {
 			wait := p.First

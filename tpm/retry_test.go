@@ -22,7 +22,7 @@ func warmUp(rc tpm2.TPMRC, times int, asked *int) Sender {
 }
 
 func TestRetry(t *testing.T) {
-	policy := RetryPolicy{Limit: 4, First: 10 * time.Millisecond, Most: 40 * time.Millisecond}
+	policy := retryPolicy{Limit: 4, First: 10 * time.Millisecond, Most: 40 * time.Millisecond}
 	for name, tt := range map[string]struct {
 		rc     tpm2.TPMRC
 		times  int
@@ -41,7 +41,7 @@ func TestRetry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked, start := 0, time.Now()
-				rsp, err := Retry(t.Context(), policy)(warmUp(tt.rc, tt.times, &asked)).Send(noSessions(tpm2.TPMCCSelfTest, []byte{1}))
+				rsp, err := retry(t.Context(), policy)(warmUp(tt.rc, tt.times, &asked)).Send(noSessions(tpm2.TPMCCSelfTest, []byte{1}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +58,7 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Millisecond)
 		defer cancel()
 		asked, start := 0, time.Now()
-		_, err := Retry(ctx, RetryPolicy{Limit: 99, First: 10 * time.Millisecond, Most: time.Hour})(warmUp(tpm2.TPMRCRetry, 99, &asked)).
+		_, err := retry(ctx, retryPolicy{Limit: 99, First: 10 * time.Millisecond, Most: time.Hour})(warmUp(tpm2.TPMRCRetry, 99, &asked)).
 			Send(noSessions(tpm2.TPMCCSelfTest, []byte{1}))
 		if fail.KindOf(err) != fail.Timeout || time.Since(start) != 25*time.Millisecond {
 			t.Errorf("after %v: error %v of kind %q, want %q after 25ms", time.Since(start), err, fail.KindOf(err), fail.Timeout)

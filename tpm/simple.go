@@ -9,13 +9,13 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 )
 
-// RandomLimit bounds what Random fetches: a TPM makes some kilobytes a second.
-const RandomLimit = 1 << 20
+// randomLimit bounds what Random fetches: a TPM makes some kilobytes a second.
+const randomLimit = 1 << 20
 
 // Random fetches n bytes from the TPM's generator, encrypted on their way.
 func Random(t Sender, n int) ([]byte, error) {
-	if n < 1 || n > RandomLimit {
-		return nil, fail.E(fail.Usage, "%d random bytes cannot be had: 1 to %d at a time", n, RandomLimit)
+	if n < 1 || n > randomLimit {
+		return nil, fail.E(fail.Usage, "%d random bytes cannot be had: 1 to %d at a time", n, randomLimit)
 	}
 	s, err := NewSessions(t, SessionOptions{})
 	if err != nil {

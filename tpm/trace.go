@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// Trace writes one line for each exchange. See summary for what a line may hold.
-func Trace(w io.Writer) Layer {
+// trace writes one line for each exchange. See summary for what a line may hold.
+func trace(w io.Writer) layer {
 	return func(next Sender) Sender {
 		return senderFunc(func(cmd []byte) ([]byte, error) {
 			rsp, err := next.Send(cmd)

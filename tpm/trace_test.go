@@ -16,7 +16,7 @@ func TestTraceNamesCommandsHandlesAndCodes(t *testing.T) {
 	fake.answers[tpm2.TPMCCFlushContext] = func([]byte) []byte { return response(tpm2.TPMRCSuccess, nil) }
 	fake.answers[tpm2.TPMCCUnseal] = func([]byte) []byte { return response(0x99d, nil) }
 	var out bytes.Buffer
-	traced := Trace(&out)(fake)
+	traced := trace(&out)(fake)
 	for _, cmd := range [][]byte{
 		withPassword(tpm2.TPMCCCreatePrimary, "", nil, tpm2.TPMRHOwner),
 		withPassword(tpm2.TPMCCUnseal, "", nil, 0x80000001),
@@ -41,7 +41,7 @@ tpm: TPM2_CC(0x20001234): TPM_RC_COMMAND_CODE (0x143)
 func TestTraceKeepsSecrets(t *testing.T) {
 	secret := "\xf0\x9f\x94\x91 open sesame"
 	var out bytes.Buffer
-	for cc := range CommandCodes() {
+	for cc := range commandShapes {
 		params := []byte(secret)
 		if cc == tpm2.TPMCCFlushContext || cc == tpm2.TPMCCEvictControl {
 			params = append(u32(0x81000000), secret...) // these two start with a handle, which is shown
@@ -51,7 +51,7 @@ func TestTraceKeepsSecrets(t *testing.T) {
 		if commandShapes[cc].answers {
 			answer = response(tpm2.TPMRCSuccess, append(u32(0x80000000), secret...))
 		}
-		traced := Trace(&out)(senderFunc(func([]byte) ([]byte, error) { return answer, nil }))
+		traced := trace(&out)(senderFunc(func([]byte) ([]byte, error) { return answer, nil }))
 		for _, cmd := range [][]byte{withPassword(cc, secret, params, handles...), noSessions(cc, append(make([]byte, 4*len(handles)), params...))} {
 			if _, err := traced.Send(cmd); err != nil {
 				t.Fatal(err)
@@ -77,7 +77,7 @@ func FuzzLayers(f *testing.F) {
 	f.Add(withPassword(tpm2.TPMCCNVDefineSpace, "pw", nvPublic(0x01500000), tpm2.TPMRHOwner), response(0, nil))
 	f.Add(withPassword(tpm2.TPMCCCreatePrimary, "", nil, tpm2.TPMRHOwner), handleResponse(0x80000000))
 	f.Fuzz(func(t *testing.T, cmd, rsp []byte) {
-		var trace bytes.Buffer
+		var lines bytes.Buffer
 		base := senderFunc(func(got []byte) ([]byte, error) {
 			if !bytes.Equal(got, cmd) {
 				t.Errorf("sent %x, arrived %x", cmd, got)
@@ -85,13 +85,13 @@ func FuzzLayers(f *testing.F) {
 			return rsp, nil
 		})
 		seen := refusals{}
-		got, err := Stack(base, Guard(everything, 0x81000001), seen.layer, Retry(t.Context(), RetryPolicy{}), Trace(&trace)).Send(cmd)
+		got, err := stack(base, guard(everything, 0x81000001), seen.layer, retry(t.Context(), retryPolicy{}), trace(&lines)).Send(cmd)
 		if err == nil && !bytes.Equal(got, rsp) {
 			t.Errorf("answered %x, arrived %x", rsp, got)
 		}
-		for _, c := range trace.Bytes() {
+		for _, c := range lines.Bytes() {
 			if c != '\n' && (c < ' ' || c > '~') {
-				t.Errorf("trace %q", trace.String())
+				t.Errorf("trace %q", lines.String())
 			}
 		}
 		if checkResponse(rsp) == nil {

@@ -24,21 +24,21 @@ import (
 // Hex may be broken over several lines, each with its mark. A line that starts with # and an empty line say nothing.
 const transcriptMagic = "vtpmctl tpm transcript 1"
 
-// Exchange is one command and its response.
-type Exchange struct{ Command, Response []byte }
+// transcriptBlock is one command and its response.
+type transcriptBlock struct{ Command, Response []byte }
 
 const (
 	transcriptColumns = 64 // hex digits in a line
 	transcriptLimit   = 64 << 20
 )
 
-// ReadTranscript reads a transcript.
-func ReadTranscript(r io.Reader) ([]Exchange, error) {
+// readTranscript reads a transcript.
+func readTranscript(r io.Reader) ([]transcriptBlock, error) {
 	lines := bufio.NewScanner(io.LimitReader(r, transcriptLimit))
 	if !lines.Scan() || strings.TrimSpace(lines.Text()) != transcriptMagic {
 		return nil, fail.E(fail.BadInput, "line 1: not a transcript: its first line is not %q", transcriptMagic)
 	}
-	var all []Exchange
+	var all []transcriptBlock
 	for n := 2; lines.Scan(); n++ {
 		mark, digits, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
 		if mark == "" || mark[0] == '#' {
@@ -55,7 +55,7 @@ func ReadTranscript(r io.Reader) ([]Exchange, error) {
 		case mark == "<":
 			all[last].Response = append(all[last].Response, b...)
 		case last < 0 || all[last].Response != nil:
-			all = append(all, Exchange{Command: b})
+			all = append(all, transcriptBlock{Command: b})
 		default:
 			all[last].Command = append(all[last].Command, b...)
 		}
@@ -69,8 +69,8 @@ func ReadTranscript(r io.Reader) ([]Exchange, error) {
 	return all, nil
 }
 
-// WriteTranscript writes exchanges as ReadTranscript reads them.
-func WriteTranscript(w io.Writer, all []Exchange) error {
+// writeTranscript writes exchanges as readTranscript reads them.
+func writeTranscript(w io.Writer, all []transcriptBlock) error {
 	out := bytes.NewBufferString(transcriptMagic + "\n")
 	for _, x := range all {
 		writeExchange(out, x)
@@ -79,7 +79,7 @@ func WriteTranscript(w io.Writer, all []Exchange) error {
 	return err
 }
 
-func writeExchange(out *bytes.Buffer, x Exchange) {
+func writeExchange(out *bytes.Buffer, x transcriptBlock) {
 	fmt.Fprintf(out, "\n# %s\n", summary(x.Command, x.Response))
 	for _, half := range []struct {
 		mark string
@@ -119,7 +119,7 @@ func (r *recorder) write(rsp []byte, err error) ([]byte, error) {
 		r.started = true
 		out.WriteString(transcriptMagic + "\n")
 	}
-	writeExchange(&out, Exchange{r.command, rsp})
+	writeExchange(&out, transcriptBlock{r.command, rsp})
 	if _, err := r.w.Write(out.Bytes()); err != nil {
 		return nil, fmt.Errorf("writing the transcript: %w", err)
 	}
@@ -129,7 +129,7 @@ func (r *recorder) write(rsp []byte, err error) ([]byte, error) {
 // replay answers from a transcript: each command must be the next one recorded, byte for byte.
 type replay struct {
 	path string
-	left []Exchange
+	left []transcriptBlock
 	done int
 }
 
@@ -139,7 +139,7 @@ func openReplay(path string) (link, error) {
 		return nil, err
 	}
 	defer f.Close()
-	all, err := ReadTranscript(f)
+	all, err := readTranscript(f)
 	if err != nil {
 		return nil, fail.E(fail.BadInput, "%s: %w", path, err)
 	}

@@ -51,7 +51,7 @@ func TestATranscriptAnswersAsTheTPMDid(t *testing.T) {
 }
 
 func TestReplayRefusesAnotherCommand(t *testing.T) {
-	l := &replay{path: "t", left: []Exchange{{noSessions(tpm2.TPMCCGetRandom, []byte{0, 4}), response(0, nil)}}}
+	l := &replay{path: "t", left: []transcriptBlock{{noSessions(tpm2.TPMCCGetRandom, []byte{0, 4}), response(0, nil)}}}
 	_, err := l.exchange(t.Context(), noSessions(tpm2.TPMCCGetRandom, []byte{0, 5}))
 	if fail.KindOf(err) != fail.BadInput || !strings.Contains(err.Error(), "TPM2_GetRandom") {
 		t.Errorf("error %v", err)
@@ -69,7 +69,7 @@ func TestReadTranscriptNamesTheLine(t *testing.T) {
 		transcriptMagic + "\n>\n< 80":        "line 2",
 		transcriptMagic + "\n> 80":           "command 1 without its response",
 	} {
-		_, err := ReadTranscript(strings.NewReader(in))
+		_, err := readTranscript(strings.NewReader(in))
 		if fail.KindOf(err) != fail.BadInput || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: error %v, want %q", in, err, says)
 		}
@@ -81,15 +81,15 @@ func FuzzReadTranscript(f *testing.F) {
 	f.Add([]byte(transcriptMagic + "\n\n# GetRandom\n> 80010000000c0000017b0004\n< 80010000000a00000101\n"))
 	f.Add([]byte(transcriptMagic + "\n> 8001\n> 00\n< 80\n< 01\n> 8001\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		all, err := ReadTranscript(bytes.NewReader(in))
+		all, err := readTranscript(bytes.NewReader(in))
 		if err != nil {
 			return
 		}
 		var out bytes.Buffer
-		if err := WriteTranscript(&out, all); err != nil {
+		if err := writeTranscript(&out, all); err != nil {
 			t.Fatal(err)
 		}
-		again, err := ReadTranscript(&out)
+		again, err := readTranscript(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
