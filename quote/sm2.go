@@ -2,16 +2,32 @@ package quote
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"math/big"
-
-	"github.com/emmansun/gmsm/sm2/sm2ec"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// sm2P256 is the curve of SM2 (GB/T 32918.5).
-var sm2P256 = sm2ec.P256()
+// sm2P256 is the curve of SM2 (GB/T 32918.5-2017), on the standard library's generic arithmetic: keys here are public.
+var sm2P256 elliptic.Curve = &elliptic.CurveParams{
+	Name:    "SM2-P256",
+	BitSize: 256,
+	P:       number("fffffffeffffffffffffffffffffffffffffffff00000000ffffffffffffffff"),
+	N:       number("fffffffeffffffffffffffffffffffff7203df6b21c6052b53bbf40939d54123"),
+	B:       number("28e9fa9e9d9f5e344d5a9e4bcf6509a7f39789f515ab8f92ddbcbd414d940e93"),
+	Gx:      number("32c4ae2c1f1981195f9904466a39c9948fe30bbff2660be1715a4589334c74c7"),
+	Gy:      number("bc3736a2f4f6779c59bdcee36b692153d0a9877cc62a474002df32e52139f0a0"),
+}
+
+// number reads a constant of the standard.
+func number(hex string) *big.Int {
+	v, ok := new(big.Int).SetString(hex, 16)
+	if !ok {
+		panic("quote: not hexadecimal: " + hex)
+	}
+	return v
+}
 
 // sm2DefaultID is the signer's identity that GM/T 0009 says to use where none was agreed on.
 var sm2DefaultID = []byte("1234567812345678")

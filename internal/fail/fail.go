@@ -102,6 +102,8 @@ func (e *Error) Because(cause error) *Error {
 }
 
 // Hint adds one hint and returns e.
+//
+//go:noinline
 func (e *Error) Hint(format string, args ...any) *Error {
 	e.Hints = append(e.Hints, fmt.Sprintf(format, args...))
 	return e

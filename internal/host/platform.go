@@ -146,21 +146,25 @@ func (h Host) Platforms(t TPMFacts) []Platform {
 
 // rank makes platforms of signals and leaves out what lies beneath another.
 func rank(signals map[string][]Signal) []Platform {
-	all := []Platform{}
+	var all []*Platform // sorting pointers shares the code that sorts other pointers
 	known := false
 	for id, s := range signals {
-		p := Platform{ID: id, Name: platformNames[id], Confidence: confidence(s), Signals: s}
+		p := &Platform{ID: id, Name: platformNames[id], Confidence: confidence(s), Signals: s}
 		known = known || !beneath[id] && !ofTPM[id] && p.Confidence != Low
 		all = append(all, p)
 	}
 	if known {
-		all = slices.DeleteFunc(all, func(p Platform) bool { return beneath[p.ID] })
+		all = slices.DeleteFunc(all, func(p *Platform) bool { return beneath[p.ID] })
 	}
 	weight := map[Confidence]int{High: 0, Medium: 1, Low: 2}
-	slices.SortFunc(all, func(a, b Platform) int {
+	slices.SortFunc(all, func(a, b *Platform) int {
 		return cmp.Or(weight[a.Confidence]-weight[b.Confidence], strings.Compare(a.ID, b.ID))
 	})
-	return all
+	ranked := make([]Platform, len(all))
+	for i, p := range all {
+		ranked[i] = *p
+	}
+	return ranked
 }
 
 func confidence(signals []Signal) Confidence {

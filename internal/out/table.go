@@ -92,6 +92,8 @@ func (t *Table) Title(format string, args ...any) {
 }
 
 // Field adds a name and its value; a value may be a Cell. Further values follow on the same line.
+//
+//go:noinline
 func (t *Table) Field(name string, values ...any) {
 	t.add(fieldLine, append([]Cell{{name + ":", Faint}}, cells(values)...)...)
 }
@@ -106,6 +108,8 @@ func (t *Table) Head(names ...string) {
 }
 
 // Row adds one row; a value may be a Cell.
+//
+//go:noinline
 func (t *Table) Row(values ...any) { t.add(rowLine, cells(values)...) }
 
 func (t *Table) add(kind lineKind, c ...Cell) { t.lines = append(t.lines, line{kind, c}) }

@@ -38,17 +38,19 @@ func LE(data []byte) *Reader { return &Reader{data: data, order: binary.LittleEn
 
 // Bytes returns the next n bytes as a view into the input; copy it to keep it. A negative n is a failed read.
 func (r *Reader) Bytes(n int) []byte {
-	if r.err != nil {
-		return nil
-	}
-	if n < 0 || n > len(r.data)-r.off {
-		r.err = &ShortError{Offset: r.off, Want: n, Have: len(r.data) - r.off}
+	if r.err != nil || n < 0 || n > r.Len() {
+		r.short(n)
 		return nil
 	}
 	b := r.data[r.off : r.off+n : r.off+n]
 	r.off += n
 	return b
 }
+
+// short is kept out of Bytes so that the compiler can put the rest of it in its callers.
+//
+//go:noinline
+func (r *Reader) short(n int) { r.Fail(&ShortError{Offset: r.off, Want: n, Have: r.Len()}) }
 
 // U8 reads one byte.
 func (r *Reader) U8() uint8 {

@@ -5,12 +5,10 @@ import (
 	"encoding/binary"
 	"io"
 	"math/big"
-
-	"github.com/emmansun/gmsm/sm2/sm2ec"
 )
 
-// Curve is an elliptic curve a TPM key can be on. The NIST curves and SM2 compute in constant time, in the standard
-// library and gmsm; BN-P256, which only anonymous attestation asks for, does not.
+// Curve is an elliptic curve a TPM key can be on. The NIST curves compute in constant time, in the standard library;
+// BN-P256 and SM2, which it does not have, do not.
 type Curve struct {
 	ID    uint16
 	group elliptic.Curve //nolint:staticcheck // crypto/ecdh has neither P-224 nor the sum of points that TPM schemes need
@@ -33,7 +31,7 @@ var curves = []*Curve{
 	newCurve(CurveP384, elliptic.P384(), big.NewInt(-3)),
 	newCurve(CurveP521, elliptic.P521(), big.NewInt(-3)),
 	newCurve(CurveBNP256, bnP256, big.NewInt(0)),
-	newCurve(CurveSM2, sm2ec.P256(), big.NewInt(-3)),
+	newCurve(CurveSM2, sm2P256, big.NewInt(-3)),
 }
 
 func newCurve(id uint16, group elliptic.Curve, a *big.Int) *Curve {
