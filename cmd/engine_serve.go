@@ -192,11 +192,10 @@ func (a *app) serve(ctx context.Context, o *serve.Options, key engine.FileOption
 	s := serve.New(e, o.Powered)
 	s.Stop, s.Log = stop, a.logger()
 	s.Terminate, s.Disconnect, s.RejectLocality4 = o.Terminate, o.Disconnect, o.RejectLocality4
-	ports := []port{
-		{"swtpm", o.Data, s.SwtpmData}, {"swtpm_ctrl", o.Control, s.SwtpmControl},
-		{"mssim", o.Command, s.Mssim}, {"mssim_platform", o.Platform, s.MssimPlatform},
-	}
-	return a.run(ctx, stop, ports, o.PIDFile, readyFD)
+	return a.run(ctx, stop, o.PIDFile, readyFD, []pair{
+		{port{"swtpm", o.Data, s.SwtpmData}, port{"swtpm_ctrl", o.Control, s.SwtpmControl}},
+		{port{"mssim", o.Command, s.Mssim}, port{"mssim_platform", o.Platform, s.MssimPlatform}},
+	})
 }
 
 // engineToServe opens the state. A TPM that starts off is one whose power is the server.
@@ -247,21 +246,20 @@ type port struct {
 	serve func(context.Context, net.Listener) error
 }
 
+// pair are two ports of one protocol.
+type pair struct{ first, second port }
+
 // run opens the ports, says that it did, and serves them.
-func (a *app) run(ctx context.Context, stop func(), ports []port, pidFile string, readyFD int) error {
+func (a *app) run(ctx context.Context, stop func(), pidFile string, readyFD int, pairs []pair) error {
 	listening := map[string]string{}
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
 	defer running.Wait()
 	defer stop()
-	for _, p := range ports {
-		if p.addr.Network == "" {
-			continue
-		}
-		l, err := serve.Listen(p.addr)
-		if err != nil {
-			return fail.E(fail.OutputFailed, "%s: %w", p.name, err).Hint("is another server running there?")
+	start := func(p port, l net.Listener) {
+		if l == nil {
+			return
 		}
 		listening[p.name] = l.Addr().String()
 		a.warn("%s: listening on %s", p.name, l.Addr())
@@ -273,6 +271,14 @@ func (a *app) run(ctx context.Context, stop func(), ports []port, pidFile string
 				errs = append(errs, err)
 			}
 		})
+	}
+	for _, p := range pairs {
+		l, next, err := serve.ListenPair(p.first.addr, p.second.addr)
+		if err != nil {
+			return fail.E(fail.OutputFailed, "%s: %w", p.first.name, err).Hint("is another server running there?")
+		}
+		start(p.first, l)
+		start(p.second, next)
 	}
 	if err := a.ready(listening, pidFile, readyFD); err != nil {
 		return err

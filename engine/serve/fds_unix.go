@@ -4,6 +4,7 @@ package serve
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -34,9 +35,9 @@ func (r *fdReader) Read(p []byte) (int, error) {
 		r.collect(oob[:oobn])
 	}
 	if n == 0 && err == nil && len(p) > 0 {
-		return 0, errEnd
+		return 0, io.EOF
 	}
-	return n, err
+	return max(n, 0), err // it says -1 where it fails
 }
 
 // collect keeps the last descriptor and closes the others.

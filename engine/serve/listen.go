@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -19,6 +20,47 @@ func Listen(a Address) (net.Listener, error) {
 		return listenUnix(a.Addr)
 	}
 	return net.Listen(a.Network, a.Addr)
+}
+
+// ListenPair opens two addresses, of which either may be none. Clients look for the second port one above the first, so
+// two free ports that are to be picked are such a pair.
+func ListenPair(first, second Address) (l, next net.Listener, err error) {
+	if !picked(first) || !picked(second) {
+		return listenBoth(first, second)
+	}
+	for range 50 {
+		if l, err = Listen(first); err != nil {
+			return nil, nil, err
+		}
+		host, port, _ := net.SplitHostPort(l.Addr().String())
+		n, _ := strconv.Atoi(port)
+		next, err = Listen(Address{Network: "tcp", Addr: net.JoinHostPort(host, strconv.Itoa(n+1))})
+		if err == nil {
+			return l, next, nil
+		}
+		l.Close()
+	}
+	return nil, nil, err
+}
+
+func listenBoth(first, second Address) (l, next net.Listener, err error) {
+	if first.Network != "" {
+		if l, err = Listen(first); err != nil {
+			return nil, nil, err
+		}
+	}
+	if second.Network != "" {
+		if next, err = Listen(second); err != nil && l != nil {
+			l.Close()
+		}
+	}
+	return l, next, err
+}
+
+// picked says whether the system is to choose the port.
+func picked(a Address) bool {
+	_, port, err := net.SplitHostPort(a.Addr)
+	return a.Network == "tcp" && err == nil && port == "0"
 }
 
 func listenUnix(path string) (net.Listener, error) {

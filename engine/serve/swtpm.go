@@ -142,13 +142,15 @@ type control struct {
 	*Server
 	source
 	ctx context.Context
-	fds *fdReader
+	in  *bufio.Reader // what source reads
+	fds *fdReader     // what in reads
 }
 
 func (s *Server) swtpmControl(ctx context.Context, conn net.Conn) error {
 	fds := newFDReader(conn)
 	defer fds.close()
-	c := &control{Server: s, source: source{fds}, ctx: ctx, fds: fds}
+	in := bufio.NewReader(fds)
+	c := &control{Server: s, source: source{in}, ctx: ctx, in: in, fds: fds}
 	for {
 		reply, err := c.command()
 		if err != nil && !errors.Is(err, errEnd) {
@@ -191,8 +193,11 @@ func (c *control) command() (*wire.Writer, error) {
 	}
 	m, p := &c.machine, wire.BE(in)
 	if needsPower(number) && !m.isPowered() {
-		if number == cmdHashData {
+		switch number {
+		case cmdHashData:
 			_, err = c.blob(p.U32(), maxBlob)
+		case cmdResetEstablished:
+			c.skipPadding()
 		}
 		return result(resBadOrdinal), err
 	}
@@ -211,8 +216,10 @@ func (c *control) command() (*wire.Writer, error) {
 	case cmdGetEstablished:
 		return result(resSuccess).U8(bit(m.wasEstablished())).Bytes(make([]byte, 3)), nil
 	case cmdResetEstablished:
+		c.skipPadding()
 		return c.resetEstablished(p.U8()), nil
 	case cmdSetLocality:
+		c.skipPadding()
 		return c.setLocality(p.U8()), nil
 	case cmdHashStart:
 		m.hashStart()
@@ -241,6 +248,15 @@ func (c *control) command() (*wire.Writer, error) {
 		return info(p), nil
 	}
 	return result(resBadOrdinal), nil
+}
+
+// skipPadding takes what QEMU sends behind a locality: it writes the C structure whole, whose other side is a word.
+// tpm2-tss sends the one byte. No client sends its next command before it has the answer, so that what came along
+// belongs to this one.
+func (c *control) skipPadding() {
+	if c.in.Buffered() == 3 {
+		c.in.Discard(3) // cannot fail: it is buffered
+	}
 }
 
 func needsPower(number uint32) bool {
