@@ -253,6 +253,31 @@ func TestAPCRValueThatWasNotSigned(t *testing.T) {
 	}
 }
 
+func TestALogProvesNothingAboutValuesThatWereNotSigned(t *testing.T) {
+	f := genuine(t)
+	f.shown.Set(eventlog.SHA256, 7, make(pcr.Hex, 32))
+	v := judge(t, f.file(t), f.expect(t))
+	if got := result(v, "event_log"); got != quote.NotProven || len(v.Replay) > 0 {
+		t.Errorf("event_log: %s, %d PCRs replayed", got, len(v.Replay))
+	}
+}
+
+// A log of banks that were not quoted explains nothing, and that is enough only for who did not ask for a log.
+func TestALogOfOtherBanksThanTheQuote(t *testing.T) {
+	f := genuine(t)
+	machine := synth.Default()
+	machine.Banks = []eventlog.Alg{eventlog.SHA384}
+	f.log = synth.ShimGRUB(machine).Log
+	x := f.expect(t)
+	if got := troubled(judge(t, f.file(t), x)); !slices.Equal(got, []string{"event_log: not proven"}) {
+		t.Errorf("where a log is needed: %q", got)
+	}
+	x.NeedLog = false
+	if v := judge(t, f.file(t), x); v.Result != quote.Pass || result(v, "event_log") != quote.NotProven {
+		t.Errorf("where none is needed: %s, %q", v.Result, troubled(v))
+	}
+}
+
 // Values are hashed one after the other: bytes must not move from one PCR into the next.
 func TestPCRValuesOfOtherLengthsThatHashTheSame(t *testing.T) {
 	f := genuine(t)
@@ -396,6 +421,50 @@ func TestTheChangedEventIsNamed(t *testing.T) {
 				t.Errorf("changes of PCRs %v, want %v:\n%s", pcrs, c.pcrs, text)
 			}
 		})
+	}
+}
+
+func TestFilesForTPM2ToolsComeBack(t *testing.T) {
+	f := genuine(t)
+	e, err := quote.Decode(f.file(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := e.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := pcr.Decode(files.PCRs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := quote.DecodePublic(f.public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key  []byte
+		name eventlog.Hex
+	}{"public area": {files.Key, p.Name()}, "PEM": {files.PEM, eventlog.Hex{}}} {
+		pin, err := quote.ParsePin(c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := quote.FromFiles(files.Message, files.Signature, values, pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := quote.Verify(back, quote.Expect{Nonce: f.nonce, Key: pin, Selection: both(pcr.All), Values: f.signed})
+		if v.Result != quote.Pass || !bytes.Equal(v.AK.Name, c.name) {
+			t.Errorf("%s: verdict %s, key %s, %q", name, v.Result, v.AK.Name, troubled(v))
+		}
+	}
+	pin, err := quote.PinName(p.Name().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := quote.FromFiles(files.Message, files.Signature, values, pin); fail.KindOf(err) != fail.Usage {
+		t.Errorf("a Name alone: %v, want usage", err)
 	}
 }
 
