@@ -367,15 +367,18 @@ func (a *app) sealedWhyCommand() *cobra.Command {
 
 // exportDoc is the result of sealed export.
 type exportDoc struct {
-	Public  string `json:"public"`
-	Private string `json:"private"`
-	Parent  string `json:"parent"`
+	Public   string   `json:"public"`
+	Private  string   `json:"private"`
+	Parent   string   `json:"parent"`
+	Commands []string `json:"commands"` // of tpm2-tools, that open the object
 }
 
 func (exportDoc) Schema() string { return "vtpmctl.sealed-export/v1" }
 
 func (d exportDoc) Table(t *out.Table) {
-	t.Text("tpm2_load -C %s -u %s -r %s -c object.ctx", d.Parent, d.Public, d.Private)
+	for _, c := range d.Commands {
+		t.Text("%s", c)
+	}
 }
 
 func (a *app) sealedExportCommand() *cobra.Command {
@@ -408,7 +411,8 @@ for tpm2_load -u and -r. Neither file is secret. The envelope of a large secret 
 			if err := file.Write(private, f.Key.Private, file.Secret, force); err != nil {
 				return nil, err
 			}
-			return exportDoc{public, private, fmt.Sprintf("0x%08x", uint32(f.Key.Parent))}, nil
+			commands, err := f.ToolCommands(public, private)
+			return exportDoc{public, private, fmt.Sprintf("0x%08x", uint32(f.Key.Parent)), commands}, err
 		},
 	})
 }

@@ -194,7 +194,7 @@ func TestSealedDocsKeepTheirFields(t *testing.T) {
 			"object.name_alg", "object.no_da", "object.user_with_auth", "parent", "pin", "policy", "policy.command", "policy.digest",
 			"policy.pcrs", "policy_fits", "signed_policies")},
 		{[]string{"sealed", "export", "--public", d.file("pub", nil), "--private", d.file("priv", nil), sealed}, 0,
-			[]string{"schema", "parent", "private", "public"}},
+			[]string{"schema", "commands", "parent", "private", "public"}},
 		{[]string{"pcr", "read", "sha256:7"}, 0, slices.Concat(tpmFields, []string{
 			"banks", "banks.alg", "banks.name", "banks.pcrs", "banks.pcrs.pcr", "banks.pcrs.value", "unmeasured_banks",
 		})},
