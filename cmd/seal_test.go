@@ -188,6 +188,7 @@ func TestSealedDocsKeepTheirFields(t *testing.T) {
 			"parent", "parent.handle", "parent.name", "parent.template", "pcrs", "pin",
 		})...)},
 		{[]string{"unseal", "--out-file", out, sealed}, 0, slices.Concat(tpmFields, []string{"bytes", "file"})},
+		{[]string{"sealed", "rehearse", sealed}, 0, slices.Concat(tpmFields, []string{"bytes", "opens", "pin"})},
 		{[]string{"sealed", "show", sealed}, 0, below("block.expected", "schema",
 			"block", "block.content", "block.created", "block.emulated", "block.parent", "block.parent.handle", "block.parent.name",
 			"block.parent.template", "block.schema", "description", "object", "object.auth_policy", "object.fixed_tpm",

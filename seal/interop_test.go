@@ -179,7 +179,7 @@ func TestWeOpenWhatTPM2ToolsSealed(t *testing.T) {
 					t.Fatal(err)
 				}
 				var b bytes.Buffer
-				if _, err := f.Content(payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
+				if _, err := f.Content(t.Context(), payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
 					t.Errorf("%q, %v", b.Bytes(), err)
 				}
 			})
