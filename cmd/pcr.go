@@ -205,7 +205,7 @@ func (d compareDoc) Table(t *out.Table) {
 // differenceTable names each PCR that differs, with both values one below the other.
 func differenceTable(t *out.Table, diffs []pcr.Difference) {
 	for _, d := range diffs {
-		t.Row(out.No("differs"), d.Bank.String()+":", d.PCR, d.Name, out.Dim(d.Measures))
+		t.Text("differs: %s PCR %d (%s: %s)", d.Bank.String(), d.PCR, d.Name, d.Measures)
 		actual := d.Actual.String()
 		if actual == "" {
 			actual = "none: the bank is not active"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,7 +19,7 @@ import (
 )
 
 func (a *app) sealedCommand() *cobra.Command {
-	return noun("sealed", "look at sealed files", a.sealedShowCommand(), a.sealedWhyCommand(), a.sealedExportCommand())
+	return noun("sealed", "look at sealed files", a.sealedShowCommand(), a.sealedWhyCommand(), a.sealedRehearseCommand(), a.sealedExportCommand())
 }
 
 // sealDoc is the result of seal.
@@ -91,6 +92,7 @@ Right after sealing the new object is tried: it must open now, and must not open
 				return nil, err
 			}
 			defer src.Close()
+			defer a.progress("sealing").Done()
 			if outFile == "" || outFile == "-" {
 				_, err := seal.Seal(ctx, t, plan, src, a.Out)
 				return nil, err
@@ -148,6 +150,11 @@ func (unsealDoc) Schema() string { return "vtpmctl.unseal/v1" }
 
 func (d unsealDoc) Table(t *out.Table) { t.Text("%d bytes unsealed into %s", d.Bytes, d.File) }
 
+// unsealExits are the kinds of failure that opening a sealed file may come to.
+var unsealExits = []fail.Kind{
+	fail.AuthRefused, fail.PolicyMismatch, fail.WrongTPM, fail.Lockout, fail.BadInput, fail.MissingInput, fail.Unsupported,
+}
+
 func (a *app) unsealCommand() *cobra.Command {
 	var o seal.Opening
 	var pin pinFlags
@@ -161,8 +168,7 @@ goes to stdout, or to a file that only the user may read. A terminal gets it onl
 If the file needs a PIN it is asked for on the terminal, or read from --pin-file.`,
 		example: "vtpmctl unseal --out-file key.pem app.tpm\nvtpmctl unseal app.tpm | cryptsetup open --key-file=- /dev/vdb data",
 		args:    cobra.ExactArgs(1),
-		exits: []fail.Kind{fail.AuthRefused, fail.PolicyMismatch, fail.WrongTPM, fail.Lockout, fail.BadInput, fail.MissingInput,
-			fail.OutputExists, fail.Unsupported},
+		exits:   slices.Concat(unsealExits, []fail.Kind{fail.OutputExists}),
 		effects: tpm.UsesDA,
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&pin.file, "pin-file", "", "read the PIN from `FILE` (\"-\" is stdin)")
@@ -180,27 +186,18 @@ If the file needs a PIN it is asked for on the terminal, or read from --pin-file
 				return nil, err
 			}
 			defer src.Close()
-			f, err := seal.Read(src)
-			if err != nil {
-				return nil, err
-			}
-			if f.NeedsPIN() || pin.file != "" {
-				if o.PIN, err = a.knownPIN(ctx, pin, args[0]); err != nil {
-					return nil, err
-				}
-				defer clear(o.PIN)
-			}
-			payload, err := f.Unseal(ctx, t, o)
+			f, payload, err := a.unsealFile(ctx, t, src, args[0], o, pin)
 			if err != nil {
 				return nil, err
 			}
 			defer payload.Clear()
+			defer a.progress("unsealing").Done()
 			if outFile == "" || outFile == "-" {
-				return nil, a.toStdout(f, payload, src)
+				return nil, a.toStdout(ctx, f, payload, src)
 			}
 			doc := unsealDoc{File: outFile}
 			err = writeFile(args[0], outFile, force, func(w io.Writer) error {
-				doc.Bytes, err = f.Content(payload, w)
+				doc.Bytes, err = f.Content(ctx, payload, w)
 				return err
 			})
 			if err != nil {
@@ -211,11 +208,27 @@ If the file needs a PIN it is asked for on the terminal, or read from --pin-file
 	})
 }
 
+// unsealFile reads the head of a sealed file from src and has the TPM open it; path is its name.
+func (a *app) unsealFile(ctx context.Context, t tpm.Conn, src io.Reader, path string, o seal.Opening, pin pinFlags) (*seal.File, *seal.Payload, error) {
+	f, err := seal.Read(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.NeedsPIN() || pin.file != "" {
+		if o.PIN, err = a.knownPIN(ctx, pin, path); err != nil {
+			return nil, nil, err
+		}
+		defer clear(o.PIN)
+	}
+	payload, err := f.Unseal(ctx, t, o)
+	return f, payload, err
+}
+
 // toStdout prints the content. What was printed cannot be taken back, so a sealed file that can be read twice is read
 // to its end first.
-func (a *app) toStdout(f *seal.File, payload *seal.Payload, src io.Reader) error {
+func (a *app) toStdout(ctx context.Context, f *seal.File, payload *seal.Payload, src io.Reader) error {
 	if again, ok := src.(io.ReadSeeker); ok {
-		if _, err := f.Content(payload, io.Discard); err != nil {
+		if _, err := f.Content(ctx, payload, io.Discard); err != nil {
 			return err
 		}
 		if _, err := again.Seek(0, io.SeekStart); err == nil {
@@ -224,7 +237,7 @@ func (a *app) toStdout(f *seal.File, payload *seal.Payload, src io.Reader) error
 			}
 		}
 	}
-	_, err := f.Content(payload, a.Out)
+	_, err := f.Content(ctx, payload, a.Out)
 	return err
 }
 
@@ -365,17 +378,65 @@ func (a *app) sealedWhyCommand() *cobra.Command {
 	})
 }
 
+// rehearseDoc is the result of sealed rehearse.
+type rehearseDoc struct {
+	Opens bool  `json:"opens"` // always true: what does not open is an error
+	PIN   bool  `json:"pin"`
+	Bytes int64 `json:"bytes"`
+}
+
+func (rehearseDoc) Schema() string { return "vtpmctl.sealed-rehearse/v1" }
+
+func (d rehearseDoc) Table(t *out.Table) { t.Text("it opens: %d bytes, all genuine", d.Bytes) }
+
+func (a *app) sealedRehearseCommand() *cobra.Command {
+	var pin pinFlags
+	return a.command(verb{
+		use:   "rehearse FILE",
+		short: "open a sealed file without giving out the secret",
+		long: `The secret is unsealed as unseal does, all of its content is checked, and it is thrown away. The exit status is that
+of unseal. A wrong PIN counts as everywhere.`,
+		example: "vtpmctl sealed rehearse app.tpm",
+		args:    cobra.ExactArgs(1),
+		exits:   unsealExits,
+		effects: tpm.UsesDA,
+		flags: func(f *pflag.FlagSet) {
+			f.StringVar(&pin.file, "pin-file", "", "read the PIN from `FILE` (\"-\" is stdin)")
+		},
+		onTPM: func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error) {
+			src, err := a.openInput(args[0])
+			if err != nil {
+				return nil, err
+			}
+			defer src.Close()
+			f, payload, err := a.unsealFile(ctx, t, src, args[0], seal.Opening{}, pin)
+			if err != nil {
+				return nil, err
+			}
+			defer payload.Clear()
+			n, err := f.Content(ctx, payload, io.Discard)
+			if err != nil {
+				return nil, err
+			}
+			return rehearseDoc{true, f.NeedsPIN(), n}, nil
+		},
+	})
+}
+
 // exportDoc is the result of sealed export.
 type exportDoc struct {
-	Public  string `json:"public"`
-	Private string `json:"private"`
-	Parent  string `json:"parent"`
+	Public   string   `json:"public"`
+	Private  string   `json:"private"`
+	Parent   string   `json:"parent"`
+	Commands []string `json:"commands"` // of tpm2-tools, that open the object
 }
 
 func (exportDoc) Schema() string { return "vtpmctl.sealed-export/v1" }
 
 func (d exportDoc) Table(t *out.Table) {
-	t.Text("tpm2_load -C %s -u %s -r %s -c object.ctx", d.Parent, d.Public, d.Private)
+	for _, c := range d.Commands {
+		t.Text("%s", c)
+	}
 }
 
 func (a *app) sealedExportCommand() *cobra.Command {
@@ -408,7 +469,8 @@ for tpm2_load -u and -r. Neither file is secret. The envelope of a large secret 
 			if err := file.Write(private, f.Key.Private, file.Secret, force); err != nil {
 				return nil, err
 			}
-			return exportDoc{public, private, fmt.Sprintf("0x%08x", uint32(f.Key.Parent))}, nil
+			commands, err := f.ToolCommands(public, private)
+			return exportDoc{public, private, fmt.Sprintf("0x%08x", uint32(f.Key.Parent)), commands}, err
 		},
 	})
 }

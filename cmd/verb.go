@@ -14,6 +14,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/out"
+	"github.com/vtpmctl/vtpmctl/internal/term"
 	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
@@ -159,6 +160,11 @@ func (a *app) step(format string, args ...any) {
 	if a.verbosity > 0 {
 		fmt.Fprintf(a.Err, "vtpmctl: %s\n", out.Escape(fmt.Sprintf(format, args...)))
 	}
+}
+
+// progress tells a person what takes so long, until Done.
+func (a *app) progress(text string) *term.Progress {
+	return term.StartProgress(a.Err, a.Term.Err && !a.quiet, text+" ...")
 }
 
 // usageArgs makes cobra's complaints about arguments usage errors.

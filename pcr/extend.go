@@ -93,8 +93,7 @@ func localityError(err error, pcr int, verb string) error {
 	if !errors.Is(err, tpm2.TPMRCLocality) {
 		return err
 	}
-	return fail.E(fail.Unsupported, "PCR %d cannot be %s by the operating system", pcr, verb).Because(err).
-		Hint("16 and 23 are there for applications; a reboot starts the others anew")
+	return fail.E(fail.Unsupported, "PCR %d cannot be %s by the operating system", pcr, verb).Because(err)
 }
 
 // Change is what an extend or a reset does to one PCR.

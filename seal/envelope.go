@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -86,6 +87,19 @@ func decryptStream(dst io.Writer, src io.Reader, key, bound []byte) (written int
 		return err
 	}, 0)
 	return written, err
+}
+
+// until is a reader that fails once its context has ended.
+type until struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // chunks calls f with pieces of size bytes; the last one may be shorter. Each piece has room for spare bytes more. One

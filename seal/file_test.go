@@ -2,8 +2,10 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -245,7 +247,7 @@ func TestTheHeadOfAnEnvelopeCannotBeExchanged(t *testing.T) {
 			return "", err
 		}
 		var b bytes.Buffer
-		_, err = f.Content(&Payload{testKey}, &b)
+		_, err = f.Content(t.Context(), &Payload{testKey}, &b)
 		return b.String(), err
 	}
 	if got, err := open(whole); err != nil || got != strings.Repeat("secret ", 100) {
@@ -275,6 +277,19 @@ func TestTheHeadOfAnEnvelopeCannotBeExchanged(t *testing.T) {
 		if got, err := open(text); fail.KindOf(err) != fail.BadInput || got != "" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+func TestContentEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f, err := Read(strings.NewReader(sampleFile(t, envelopeCipher)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := f.Content(ctx, &Payload{testKey}, &b); !errors.Is(err, context.Canceled) || b.Len() > 0 {
+		t.Errorf("%d bytes, %v", b.Len(), err)
 	}
 }
 
@@ -325,7 +340,7 @@ func FuzzRead(f *testing.F) {
 		_, _ = file.Summary()
 		file.NeedsPIN()
 		_ = file.openable(Opening{})
-		_, _ = file.Content(&Payload{testKey}, io.Discard)
+		_, _ = file.Content(t.Context(), &Payload{testKey}, io.Discard)
 		checkKeyFile(t, file.Key)
 	})
 }

@@ -179,7 +179,7 @@ func TestWeOpenWhatTPM2ToolsSealed(t *testing.T) {
 					t.Fatal(err)
 				}
 				var b bytes.Buffer
-				if _, err := f.Content(payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
+				if _, err := f.Content(t.Context(), payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
 					t.Errorf("%q, %v", b.Bytes(), err)
 				}
 			})
@@ -202,4 +202,30 @@ func TestOurPrimaryIsThatOfTPM2Tools(t *testing.T) {
 			t.Errorf("our parent is %s, that of tpm2-tools %x", f.Block.Parent.Name, want)
 		}
 	})
+}
+
+// The commands that sealed export prints are run as they are, with a flush after each: there is no resource manager.
+func TestTheCommandsOfExportOpenTheObject(t *testing.T) {
+	for _, pin := range []string{"", "1234"} {
+		x := newTools(t)
+		var commands []string
+		x.ours(func(conn tpm.Conn) {
+			f := read(t, sealed(t, conn, plan("sha1:1+sha256:7", pin), secret))
+			x.write("public", f.Key.Public)
+			x.write("private", f.Key.Private)
+			x.write("PIN_FILE", []byte(pin))
+			var err error
+			if commands, err = f.ToolCommands("public", "private"); err != nil {
+				t.Fatal(err)
+			}
+		})
+		var out []byte
+		for _, c := range commands {
+			out = interop.Run(t, "sh", "-c", "cd "+x.path("")+" && TPM2TOOLS_TCTI="+x.s.TCTI()+" "+c)
+			interop.Run(t, "tpm2_flushcontext", "-t", "-T", x.s.TCTI())
+		}
+		if !bytes.Equal(out, secret) {
+			t.Errorf("PIN %q: %q", pin, out)
+		}
+	}
 }

@@ -65,6 +65,7 @@ func Seal(ctx context.Context, t tpm.Conn, plan Plan, src io.Reader, dst io.Writ
 	if err != nil {
 		return nil, err
 	}
+	src = until{ctx, src}
 	head, err := readHead(src)
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func open(t *testing.T, c tpm.Conn, text string, pin string) ([]byte, error) {
 	}
 	defer payload.Clear()
 	var b bytes.Buffer
-	_, err = f.Content(payload, &b)
+	_, err = f.Content(t.Context(), payload, &b)
 	return b.Bytes(), err
 }
 
@@ -319,7 +319,7 @@ func foreignObject(t *testing.T, m machine) {
 			t.Fatalf("PIN %q: %v", pin, err)
 		}
 		var b bytes.Buffer
-		if _, err := f.Content(payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
+		if _, err := f.Content(t.Context(), payload, &b); err != nil || !bytes.Equal(b.Bytes(), secret) {
 			t.Errorf("PIN %q: %q, %v", pin, b.Bytes(), err)
 		}
 		if _, err := f.Unseal(t.Context(), c, seal.Opening{PIN: []byte("wrong")}); fail.KindOf(err) != fail.AuthRefused {

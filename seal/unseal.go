@@ -222,13 +222,13 @@ func describe(diffs []pcr.Difference) string {
 }
 
 // Content writes the secret to w: the payload itself, or what is decrypted with it. Every byte that reaches w is
-// genuine; only when Content returns without an error are they all there. It reads the file to its end.
-func (f *File) Content(p *Payload, w io.Writer) (int64, error) {
+// genuine; only when Content returns without an error are they all there. It reads the file to its end, or until ctx ends.
+func (f *File) Content(ctx context.Context, p *Payload, w io.Writer) (int64, error) {
 	if !f.enveloped() {
 		n, err := w.Write(p.secret)
 		return int64(n), err
 	}
-	n, err := decryptStream(w, newArmorReader(f.rest), p.secret, f.bound)
+	n, err := decryptStream(w, until{ctx, newArmorReader(f.rest)}, p.secret, f.bound)
 	if errors.Is(err, errEnvelope) {
 		err = fail.E(fail.BadInput, "%w", err).Hint("copy the sealed file again from where it came from")
 	}
