@@ -104,7 +104,7 @@ func gpt(src source, sectorSize int64) []Partition {
 	if entrySize < 128 || entrySize > 4096 || tableLBA > uint64(maxBytes/sectorSize) {
 		return list
 	}
-	for i := range min(int(min(count, maxPartitions)), maxPartitions) {
+	for i := range int(min(count, maxPartitions)) {
 		entry, err := src.read(int64(tableLBA)*sectorSize+int64(i)*int64(entrySize), 128)
 		if err != nil {
 			break

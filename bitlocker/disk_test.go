@@ -23,7 +23,7 @@ func TestFindLooksInEveryPartition(t *testing.T) {
 		"GPT":                    {synth.GPT(512, volume), bitlocker.Partition{Number: 3, Offset: 128 * 512, Size: synth.Size, Name: "Basic data partition"}},
 		"GPT on 4096":            {synth.GPT(4096, volume), bitlocker.Partition{Number: 3, Offset: 128 * 4096, Size: synth.Size, Name: "Basic data partition"}},
 		"MBR, primary partition": {synth.MBR(false, volume), bitlocker.Partition{Number: 2, Offset: 256 * 512, Size: synth.Size}},
-		"MBR, logical partition": {synth.MBR(true, volume), bitlocker.Partition{Number: 6, Offset: 256 * 512, Size: synth.Size}},
+		"MBR, logical partition": {synth.MBR(true, volume), bitlocker.Partition{Number: 7, Offset: 256 * 512, Size: synth.Size}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.Kind = bitlocker.KindUsedSpaceOnly
@@ -56,5 +56,15 @@ func TestFindSaysThereIsNone(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestFindReadsWholeSectors(t *testing.T) {
+	volume := synth.Volume{}.Image()
+	for _, sector := range []int{512, 4096} {
+		d := &sectorDevice{img: synth.GPT(sector, volume), sector: sector}
+		if found, err := bitlocker.Find(d, 0); err != nil || len(found) != 1 {
+			t.Errorf("sectors of %d: %+v, %v", sector, found, err)
+		}
 	}
 }

@@ -30,7 +30,7 @@ func GPT(sectorSize int, volume []byte) []byte {
 	return img
 }
 
-// MBR makes a disk with the volume in primary partition 2 or, if logical, in partition 6, the second logical one.
+// MBR makes a disk with the volume in primary partition 2 or, if logical, in partition 7, the third logical one.
 func MBR(logical bool, volume []byte) []byte {
 	const start = 256
 	img := make([]byte, start*512+len(volume))
@@ -41,7 +41,9 @@ func MBR(logical bool, volume []byte) []byte {
 		mbrEntry(img, 0, 0, 0x0f, 16, start-16+count)
 		mbrEntry(img, 16, 0, 7, 8, 8) // relative to its own record; empty
 		mbrEntry(img, 16, 1, 5, 48, 1)
-		mbrEntry(img, 64, 0, 7, start-64, count)
+		mbrEntry(img, 64, 0, 7, 8, 8)
+		mbrEntry(img, 64, 1, 5, 96, 1)
+		mbrEntry(img, 112, 0, 7, start-112, count)
 	}
 	copy(img[start*512:], volume)
 	return img
