@@ -53,7 +53,7 @@ var decoders = map[EventType]func(*Event) (Decoded, error){
 	EVTableOfDevices:          decodeText,
 	EVNonhostCode:             decodeText,
 	EVNonhostConfig:           decodeText,
-	EVNonhostInfo:             decodeText,
+	EVNonhostInfo:             decodeNonhostInfo,
 	EVCompactHash:             decodeCompactHash,
 	EVEventTag:                decodeTagged,
 	EVIPL:                     decodeIPL,
