@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -54,24 +55,47 @@ var logWords = map[string]func([]byte) []byte{
 
 // scriptBootLog makes an event log: bootlog boot.bin grub sha256 kernel
 func scriptBootLog(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || bootWords[args[1]] == nil {
+	if neg || len(args) < 2 {
 		ts.Fatalf("usage: bootlog FILE BOOT [WORD ...]")
 	}
-	machine := synth.Default()
-	for _, w := range args[2:] {
-		if change := machineWords[w]; change != nil {
-			change(&machine)
-		} else if logWords[w] == nil {
-			ts.Fatalf("bootlog knows no %q", w)
-		}
-	}
-	log := bootWords[args[1]](machine).Log
+	log := recordBoot(ts, args[1:]).Log
 	for _, w := range args[2:] {
 		if change := logWords[w]; change != nil {
 			log = change(log)
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), log, 0o600))
+}
+
+// recordBoot boots a machine: grub sha256 kernel
+func recordBoot(ts *testscript.TestScript, words []string) *synth.Recording {
+	machine := synth.Default()
+	for _, w := range words[1:] {
+		if change := machineWords[w]; change != nil {
+			change(&machine)
+		} else if logWords[w] == nil {
+			ts.Fatalf("there is no boot with %q", w)
+		}
+	}
+	boot := bootWords[words[0]]
+	if boot == nil {
+		ts.Fatalf("there is no boot %q", words[0])
+	}
+	return boot(machine)
+}
+
+// scriptPlayBoot extends the TPM as a boot does: playboot uki sha256
+func scriptPlayBoot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: playboot BOOT [WORD ...]")
+	}
+	for _, e := range recordBoot(ts, args).Extends {
+		words := []string{"pcr", "extend", strconv.Itoa(e.PCR)}
+		for _, d := range e.Digests {
+			words = append(words, "--digest", d.Alg.String()+":"+d.Value.String())
+		}
+		ts.Check(ts.Exec("vtpmctl", words...))
+	}
 }
 
 // runOn runs one command with a log on stdin, on a machine that has nothing.

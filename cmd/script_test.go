@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"winlog":   scriptWinLog,
 			"fveseal":  scriptFVESeal,
 			"bootlog":  scriptBootLog,
+			"playboot": scriptPlayBoot,
 		},
 	})
 }

@@ -91,31 +91,41 @@ func (a Alg) Sum(parts ...[]byte) Hex {
 	return h.Sum(nil)
 }
 
-// extend sets value to H(value || digest), the one thing a PCR can do. The fixed-size hashes run without allocating,
-// because a replay does nothing else.
+// extend sets value to H(value || digest), the one thing a PCR can do.
 func (a Alg) extend(value, digest []byte) {
-	var buf [2 * maxDigest]byte
-	n := copy(buf[:], value)
-	n += copy(buf[n:], digest)
+	var joined [2 * maxDigest]byte
+	n := copy(joined[:], value)
+	n += copy(joined[n:], digest)
+	a.sumInto(value, joined[:n])
+}
+
+// fits tells whether digest is that of data.
+func (a Alg) fits(data, digest []byte) bool {
+	var sum [maxDigest]byte
+	return bytes.Equal(sum[:a.sumInto(sum[:], data)], digest)
+}
+
+// sumInto hashes data into dst, which has room, and returns the size of the digest. The common hashes run without
+// allocating: reading a log is hashing, and little else.
+func (a Alg) sumInto(dst, data []byte) int {
 	switch a {
 	case SHA1:
-		sum := sha1.Sum(buf[:n]) // #nosec G401 -- the bank is SHA-1
-		copy(value, sum[:])
+		sum := sha1.Sum(data) // #nosec G401 -- the bank is SHA-1
+		return copy(dst, sum[:])
 	case SHA256:
-		sum := sha256.Sum256(buf[:n])
-		copy(value, sum[:])
+		sum := sha256.Sum256(data)
+		return copy(dst, sum[:])
 	case SHA384:
-		sum := sha512.Sum384(buf[:n])
-		copy(value, sum[:])
+		sum := sha512.Sum384(data)
+		return copy(dst, sum[:])
 	case SHA512:
-		sum := sha512.Sum512(buf[:n])
-		copy(value, sum[:])
+		sum := sha512.Sum512(data)
+		return copy(dst, sum[:])
 	case SM3:
-		sum := sm3.Sum(buf[:n])
-		copy(value, sum[:])
-	default:
-		copy(value, a.Sum(bytes.Clone(buf[:n]))) // a clone, or buf would escape and cost the others an allocation
+		sum := sm3.Sum(data)
+		return copy(dst, sum[:])
 	}
+	return copy(dst, a.Sum(bytes.Clone(data))) // a clone, or data would escape and cost the others an allocation
 }
 
 func (a Alg) String() string {

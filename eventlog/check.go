@@ -193,7 +193,7 @@ func (e *Event) compare(data []byte) (matched, missed []Alg) {
 		d := &e.Digests[i]
 		switch {
 		case !d.Alg.Known():
-		case bytes.Equal(d.Alg.Sum(data), d.Value):
+		case d.Alg.fits(data, d.Value):
 			matched = append(matched, d.Alg)
 		default:
 			missed = append(missed, d.Alg)

@@ -53,7 +53,7 @@ var decoders = map[EventType]func(*Event) (Decoded, error){
 	EVTableOfDevices:          decodeText,
 	EVNonhostCode:             decodeText,
 	EVNonhostConfig:           decodeText,
-	EVNonhostInfo:             decodeText,
+	EVNonhostInfo:             decodeNonhostInfo,
 	EVCompactHash:             decodeCompactHash,
 	EVEventTag:                decodeTagged,
 	EVIPL:                     decodeIPL,
@@ -160,7 +160,7 @@ func (e *Event) measuresError() bool {
 	one := []byte{1, 0, 0, 0}
 	for i := range e.Digests {
 		if d := &e.Digests[i]; d.Alg.Known() {
-			return bytes.Equal(d.Alg.Sum(one), d.Value)
+			return d.Alg.fits(one, d.Value)
 		}
 	}
 	return false

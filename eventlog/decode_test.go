@@ -242,6 +242,7 @@ func TestSPDMAndReferenceEventsDecode(t *testing.T) {
 		{eventlog.EVEFISPDMFirmwareBlob, v2, "certificate chain of PCI device 10de:2330 at Pci(0x3,0x0)"},
 		{eventlog.EVNoAction, slices.Concat([]byte("NvIndexInstance\x00\x01\x00\x00\x00\x00\x00\x00\x00"), v2), "NvIndexInstance: certificate chain of PCI device 10de:2330"},
 		{eventlog.EVNoAction, rim, "SP800-155 Event3: reference manifest 00000000-0000-0000-0000-000000000000 for Acme VM 1"},
+		{eventlog.EVNonhostInfo, append([]byte("GCE NonHostInfo\x00\x04"), make([]byte, 15)...), "Google confidential computing: AMD SEV-SNP"},
 		{eventlog.EVNoAction, []byte("StartupLocality\x00\x03"), "TPM2_Startup from locality 3"},
 	} {
 		r := one(t, 0, c.kind, c.data, c.data)

@@ -55,6 +55,7 @@ type teller struct {
 	counts  [pcrCount]int
 	grub    int
 	quirks  map[string]bool
+	said    map[string]bool
 }
 
 // The titles of the sections, in the order of a boot.
@@ -75,7 +76,7 @@ const maxStatements = 200
 
 // Explain tells the story of the log.
 func (l *Log) Explain() *Story {
-	t := &teller{log: l, parts: make(map[string][]Statement), quirks: make(map[string]bool)}
+	t := &teller{log: l, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool)}
 	t.story.SecureBoot = notMeasured
 	t.story.Quirks = []Quirk{}
 	for i := range l.Events {
@@ -101,10 +102,13 @@ func (l *Log) Explain() *Story {
 	return &t.story
 }
 
-// say adds a statement.
+// say adds a statement, unless it was made already: Windows' loaders each measure the same settings.
 func (t *teller) say(title string, e *Event, b Binding, format string, args ...any) {
-	if len(t.parts[title]) < maxStatements {
-		t.parts[title] = append(t.parts[title], Statement{fmt.Sprintf(format, args...), e.Number, int(int32(e.PCR)), b})
+	text := fmt.Sprintf(format, args...)
+	said := fmt.Sprintf("%s %s %d %s", title, b, e.PCR, text)
+	if len(t.parts[title]) < maxStatements && !t.said[said] {
+		t.said[said] = true
+		t.parts[title] = append(t.parts[title], Statement{text, e.Number, int(int32(e.PCR)), b})
 	}
 }
 
@@ -140,6 +144,8 @@ func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
 		}
 	case *Systemd:
 		t.say(tellLinux, e, b, "systemd measured %s", d)
+	case *Confidential:
+		t.say(tellFirmware, e, b, "%s", d)
 	case *SPDM:
 		t.say(tellOther, e, b, "a device reported a %s", d)
 	case Text:
@@ -283,6 +289,8 @@ func (t *teller) windows(e *Event, w *Windows, b Binding) {
 		switch words, ok := windowsWords[r.ID]; {
 		case r.ID == sipaUnlock && strings.Contains(r.Text, "recovery"):
 			t.say(tellWindows, e, b, "BitLocker was unlocked with the recovery key")
+		case r.ID == sipaUnlock && r.Text == "none":
+			t.say(tellWindows, e, b, "BitLocker unlocked no volume at this point")
 		case ok:
 			t.say(tellWindows, e, b, words, r.Text)
 		case r.ID == sipaFilePath:

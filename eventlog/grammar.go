@@ -47,10 +47,15 @@ func (l *Log) Grammar() []Finding {
 			findings = append(findings, Finding{"after_separator", int(e.PCR), e.Number, fmt.Sprintf("%s after the separator", e.Type)})
 		}
 	}
+	var without []int
 	for pcr, n := range separators {
 		if n == 0 {
-			findings = append(findings, Finding{"no_separator", pcr, -1, "no separator: the log is not whole, or its events are not what they are called"})
+			without = append(without, pcr)
 		}
+	}
+	if without != nil {
+		findings = append(findings, Finding{"no_separator", without[0], -1,
+			fmt.Sprintf("PCR %s without a separator: the log is not whole, its events are not what they are called, or the firmware is old", ranges(without))})
 	}
 	return findings
 }

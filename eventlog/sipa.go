@@ -134,6 +134,7 @@ const (
 	formAuto     sipaForm = iota // a number where it has the size of one, text where it is text, else hex
 	formBool                     // one byte
 	formNumber                   // 1, 2, 4 or 8 bytes
+	formStatus                   // an NTSTATUS
 	formText                     // UTF-16
 	formHex                      // bytes
 	formCALG                     // a CryptoAPI hash algorithm
@@ -157,8 +158,8 @@ var sipaTable = map[uint32]struct {
 	0x00020003: {"TRANSFER_CONTROL", formTransfer}, 0x00020004: {"APPLICATION_RETURN", formHex},
 	0x00020005: {"BITLOCKER_UNLOCK", formUnlock}, 0x00020006: {"EVENTCOUNTER", formNumber},
 	0x00020007: {"COUNTERID", formNumber}, 0x00020008: {"MORBIT_NOT_CANCELABLE", formNumber},
-	0x00020009: {"APPLICATION_SVN", formNumber}, 0x0002000a: {"SVN_CHAIN_STATUS", formNumber},
-	0x0002000b: {"MORBIT_API_STATUS", formNumber}, 0x0002000c: {"IDK_GENERATION_STATUS", formNumber},
+	0x00020009: {"APPLICATION_SVN", formNumber}, 0x0002000a: {"SVN_CHAIN_STATUS", formStatus},
+	0x0002000b: {"MORBIT_API_STATUS", formStatus}, 0x0002000c: {"IDK_GENERATION_STATUS", formStatus},
 
 	0x00030001: {"FIRMWAREFAILURE", formHex}, 0x00030003: {"INTERNALFAILURE", formHex},
 
@@ -239,6 +240,9 @@ func sipaValue(form sipaForm, data []byte) (value any, text string) {
 	case form == formUnlock:
 		flags := unlockFlags(uint32(n))
 		return map[string]any{"flags": fmt.Sprintf("0x%x", n), "methods": flags}, strings.Join(flags, "+")
+	case form == formStatus:
+		t := fmt.Sprintf("0x%x", n)
+		return t, t
 	case form == formTransfer:
 		t := transferName(n)
 		return t, t

@@ -9,7 +9,7 @@ import (
 // Escape makes foreign text safe to print in a line: unsafe runes become \x, \u or \U escapes, bytes that are not UTF-8
 // become \x escapes, and a backslash is doubled so that the escapes cannot be faked.
 func Escape(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) || r == '\\' || r == '\ufffd' }) {
+	if plain(s, ' ') && strings.IndexByte(s, '\\') < 0 || !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) || r == '\\' || r == '\ufffd' }) {
 		return s
 	}
 	var b strings.Builder
@@ -38,7 +38,7 @@ func Escape(s string) string {
 // literals only; the line feeds between the lines stay.
 func escapeQuoted(text []byte) []byte {
 	risky := func(r rune) bool { return r != '\n' && unsafe(r) }
-	if !bytes.ContainsFunc(text, risky) {
+	if plain(text, '\n') || !bytes.ContainsFunc(text, risky) {
 		return text
 	}
 	var b bytes.Buffer
@@ -53,6 +53,17 @@ func escapeQuoted(text []byte) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// plain reports whether text is printable ASCII, but for one more byte that may occur: the common case, decided without
+// looking at runes, for a log fills megabytes.
+func plain[T string | []byte](text T, also byte) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < 0x20 || c > 0x7e) && c != also {
+			return false
+		}
+	}
+	return true
 }
 
 // unsafe reports whether r could change how the text around it is shown: C0 and C1 controls, bidirectional overrides,

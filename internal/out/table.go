@@ -127,8 +127,11 @@ func cells(values []any) []Cell {
 }
 
 func (c Cell) text() string {
-	if r, ok := c.Value.(rendered); ok {
-		return string(r)
+	switch v := c.Value.(type) {
+	case rendered:
+		return string(v)
+	case string:
+		return Escape(v)
 	}
 	return Escape(fmt.Sprint(c.Value))
 }
@@ -147,6 +150,14 @@ func (t *Table) render() []byte {
 	return b.Bytes()
 }
 
+// width is the number of columns text takes on a terminal.
+func width(text string) int {
+	if plain(text, ' ') {
+		return len(text)
+	}
+	return uniseg.StringWidth(text)
+}
+
 func (t *Table) renderRun(b *bytes.Buffer, run []line) {
 	var widths []int
 	for _, l := range run {
@@ -157,7 +168,7 @@ func (t *Table) renderRun(b *bytes.Buffer, run []line) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], uniseg.StringWidth(c.text()))
+			widths[i] = max(widths[i], width(c.text()))
 		}
 	}
 	for _, l := range run {
@@ -172,19 +183,19 @@ func (t *Table) layOut(cells []Cell, widths []int) string {
 	left := t.style.Width
 	for i, c := range cells {
 		text := c.text()
-		if t.style.Width > 0 && uniseg.StringWidth(text) > left {
+		if t.style.Width > 0 && width(text) > left {
 			text = cut(text, left)
 			b.WriteString(t.paint(c.State, text))
 			break
 		}
 		b.WriteString(t.paint(c.State, text))
-		width := uniseg.StringWidth(text)
+		columns := width(text)
 		if i < len(widths) {
-			b.WriteString(strings.Repeat(" ", widths[i]-width))
-			width = widths[i]
+			b.WriteString(strings.Repeat(" ", widths[i]-columns))
+			columns = widths[i]
 		}
 		b.WriteString("  ")
-		left = max(0, left-width-2)
+		left = max(0, left-columns-2)
 	}
 	return b.String()
 }
