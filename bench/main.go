@@ -129,13 +129,13 @@ var rows = []row{
 		prepare: []string{
 			"vtpmctl ak create --under srk --out-file ak.json",
 			"tpm2_createprimary -Q -C o -G ecc -c primary",
-			"tpm2_create -Q -C primary -G ecc:ecdsa -u ak.pub -r ak.priv -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda",
+			"tpm2_create -Q -C primary -G ecc:ecdsa:null -u ak.pub -r ak.priv -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda",
 		},
-		ours: []string{"vtpmctl quote --ak ak.json --pcrs sha256:all --nonce 00112233445566778899 --no-eventlog --out-file evidence.json --force"},
+		ours: []string{"vtpmctl quote --ak ak.json --pcrs sha256:all --nonce 00112233445566778899aabbccddeeff --no-eventlog --out-file evidence.json --force"},
 		theirs: []string{
 			"tpm2_createprimary -Q -C o -G ecc -c primary",
 			"tpm2_load -Q -C primary -u ak.pub -r ak.priv -c ak",
-			"tpm2_quote -Q -c ak -l sha256:all -q 00112233445566778899 -m message -s signature -o pcrs",
+			"tpm2_quote -Q -c ak -l sha256:all -q 00112233445566778899aabbccddeeff -m message -s signature -o pcrs",
 		},
 		goal: 0.5,
 	}, {
@@ -228,6 +228,11 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
+// leavesObjects are the commands that count on a resource manager to clean up after them.
+var leavesObjects = map[string]bool{
+	"tpm2_createpolicy": true, "tpm2_createprimary": true, "tpm2_create": true, "tpm2_load": true, "tpm2_unseal": true, "tpm2_quote": true,
+}
+
 // sequence runs commands one after the other and returns the time they took.
 func (b *bench) sequence(ctx context.Context, commands []string) (total time.Duration, err error) {
 	for _, c := range commands {
@@ -237,8 +242,11 @@ func (b *bench) sequence(ctx context.Context, commands []string) (total time.Dur
 			return 0, err
 		}
 		total += took
-		if strings.HasPrefix(c, "tpm2_") && words[0] != "tpm2_eventlog" && words[0] != "tpm2_pcrread" {
-			if _, err := b.command(ctx, "tpm2_flushcontext", "-t"); err != nil {
+		if !leavesObjects[words[0]] {
+			continue
+		}
+		for _, kind := range []string{"-t", "-l"} {
+			if _, err := b.command(ctx, "tpm2_flushcontext", kind); err != nil {
 				return 0, err
 			}
 		}

@@ -79,7 +79,7 @@ func newMachineOnEngine(t *testing.T) *machine {
 type step struct{ name, command string }
 
 // boot starts the machine with files in /in, runs the steps and waits for its end.
-func (m *machine) boot(t *testing.T, device string, in map[string][]byte, steps ...step) results {
+func (m *machine) boot(t *testing.T, device string, in results, steps ...step) results {
 	t.Helper()
 	dir := t.TempDir()
 	files := map[string]file{
