@@ -32,7 +32,7 @@ const (
 )
 
 // bootLimit is far above the 15 seconds that a boot takes without hardware virtualization on a quiet machine.
-const bootLimit = 4 * time.Minute
+const bootLimit = 5 * time.Minute
 
 // machine is a virtual machine that can be booted again and again; its TPM keeps its state in between.
 type machine struct {
