@@ -84,3 +84,6 @@ tagged_tests() {
 	tagged_files "$1" | xargs -r grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | sort -u | paste -sd'|' |
 		sed 's/.*/^(&)$/'
 }
+
+# tpm_scripts: the command scripts that must pass on any TPM.
+tpm_scripts() { (cd cmd/testdata/script && ls | sed -n 's/^\(tpm_.*\)\.txtar$/\1/p'); }

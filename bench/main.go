@@ -2,6 +2,7 @@
 // prints the medians as a Markdown table. It starts its own swtpm in a temporary folder and builds the binary it times.
 //
 //	go run ./bench [-n ROUNDS]
+//	go run ./bench -log FILE
 package main
 
 import (
@@ -25,7 +26,15 @@ import (
 
 func main() {
 	rounds := flag.Int("n", 21, "time each command this often")
+	logOnly := flag.String("log", "", "only write the event log that is read here to this `FILE`")
 	flag.Parse()
+	if *logOnly != "" {
+		if err := os.WriteFile(*logOnly, bootLog(), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Stdout, *rounds); err != nil {
@@ -179,9 +188,7 @@ func start(ctx context.Context) (b *bench, err error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "secret"), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		return nil, err
 	}
-	machine := synth.Default()
-	machine.Banks = []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}
-	if err := os.WriteFile(filepath.Join(b.dir, "boot.log"), synth.ShimGRUB(machine).Log, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "boot.log"), bootLog(), 0o600); err != nil {
 		return nil, err
 	}
 	for range 200 {
@@ -191,6 +198,13 @@ func start(ctx context.Context) (b *bench, err error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil, errors.New("swtpm does not start")
+}
+
+// bootLog is the log of a boot through shim and GRUB, in three banks.
+func bootLog() []byte {
+	machine := synth.Default()
+	machine.Banks = []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}
+	return synth.ShimGRUB(machine).Log
 }
 
 func (b *bench) stop() {
