@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -89,8 +90,10 @@ func head(w io.Writer, b *bench, rounds int) {
 			tools = strings.Trim(v, `"`)
 		}
 	}
-	fmt.Fprintf(w, "%s, %d rounds. %s.\n%s. tpm2-tools %s. %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds,
-		first(b.binary, "version"), strings.TrimSuffix(first("swtpm", "--version"), ","), tools, cpu, first("uname", "-sr"))
+	swtpm, _, _ := strings.Cut(strings.TrimPrefix(first("swtpm", "--version"), "TPM emulator version "), ",")
+	busy, _, _ := strings.Cut(first("cat", "/proc/loadavg"), " ")
+	fmt.Fprintf(w, "%s, medians of %d rounds. vtpmctl of %s, swtpm %s, tpm2-tools %s.\n%s, %d threads, load %s, %s.\n\n",
+		time.Now().UTC().Format(time.DateOnly), rounds, runtime.Version(), swtpm, tools, cpu, runtime.NumCPU(), busy, first("uname", "-sr"))
 	fmt.Fprint(w, "| | vtpmctl ms | tpm2-tools ms | ratio | goal |\n|---|---|---|---|---|\n")
 }
 
