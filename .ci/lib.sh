@@ -42,7 +42,7 @@ fresh_swtpm() {
 fresh_swtpm_tcp() {
 	for _ in $(seq 20); do
 		swtpm_port=$((20000 + RANDOM % 12000))
-		start_swtpm "type=tcp,port=$swtpm_port" 2>/dev/null
+		start_swtpm "type=tcp,port=$swtpm_port"
 		for _ in $(seq 40); do
 			kill -0 "$swtpm_pid" 2>/dev/null || continue 2 # the port is taken
 			! (: <"/dev/tcp/127.0.0.1/$swtpm_port") 2>/dev/null || { sleep 0.1; return; }
@@ -53,8 +53,9 @@ fresh_swtpm_tcp() {
 }
 
 start_swtpm() {
-	background swtpm socket --tpm2 --tpmstate dir="$(mktemp -d "$tmp/state.XXXX")" --server "$1" \
-		--flags not-need-init,startup-clear
+	local state
+	state=$(mktemp -d "$tmp/state.XXXX")
+	background swtpm socket --tpm2 --tpmstate dir="$state" --log file="$state/log" --server "$1" --flags not-need-init,startup-clear
 	swtpm_pid=$!
 }
 
@@ -70,7 +71,7 @@ wait_for() {
 # strict COMMAND...: runs tests verbosely. A test that is skipped fails the tier, which installed all they need; so does
 # a run without any test.
 strict() {
-	"$@" >"$tmp/tests" 2>&1 || { grep -v '^=== ' "$tmp/tests"; die "failed: $*"; }
+	"$@" >"$tmp/tests" 2>&1 || { grep -vE '^(=== | *--- PASS)' "$tmp/tests"; die "failed: $*"; }
 	! grep -B3 -E '^ *--- SKIP' "$tmp/tests" || die "skipped tests count as failures: $*"
 	grep -qE '^ *--- PASS' "$tmp/tests" || { cat "$tmp/tests"; die "no test ran: $*"; }
 	grep -cE '^ *--- PASS' "$tmp/tests" | sed 's/$/ tests passed/'
@@ -83,3 +84,6 @@ tagged_tests() {
 	tagged_files "$1" | xargs -r grep -hoE '^func Test[A-Za-z0-9_]+' | sed 's/^func //' | sort -u | paste -sd'|' |
 		sed 's/.*/^(&)$/'
 }
+
+# tpm_scripts: the command scripts that must pass on any TPM.
+tpm_scripts() { (cd cmd/testdata/script && ls | sed -n 's/^\(tpm_.*\)\.txtar$/\1/p'); }

@@ -2,6 +2,7 @@
 // prints the medians as a Markdown table. It starts its own swtpm in a temporary folder and builds the binary it times.
 //
 //	go run ./bench [-n ROUNDS]
+//	go run ./bench -log FILE
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +27,15 @@ import (
 
 func main() {
 	rounds := flag.Int("n", 21, "time each command this often")
+	logOnly := flag.String("log", "", "only write the event log that is read here to this `FILE`")
 	flag.Parse()
+	if *logOnly != "" {
+		if err := os.WriteFile(*logOnly, bootLog(), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Stdout, *rounds); err != nil {
@@ -80,8 +90,10 @@ func head(w io.Writer, b *bench, rounds int) {
 			tools = strings.Trim(v, `"`)
 		}
 	}
-	fmt.Fprintf(w, "%s, %d rounds. %s.\n%s. tpm2-tools %s. %s, %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds,
-		first(b.binary, "version"), strings.TrimSuffix(first("swtpm", "--version"), ","), tools, cpu, first("uname", "-sr"))
+	swtpm, _, _ := strings.Cut(strings.TrimPrefix(first("swtpm", "--version"), "TPM emulator version "), ",")
+	busy, _, _ := strings.Cut(first("cat", "/proc/loadavg"), " ")
+	fmt.Fprintf(w, "%s, medians of %d rounds. vtpmctl of %s, swtpm %s, tpm2-tools %s.\n%s, %d threads, load %s, %s.\n\n",
+		time.Now().UTC().Format(time.DateOnly), rounds, runtime.Version(), swtpm, tools, cpu, runtime.NumCPU(), busy, first("uname", "-sr"))
 	fmt.Fprint(w, "| | vtpmctl ms | tpm2-tools ms | ratio | goal |\n|---|---|---|---|---|\n")
 }
 
@@ -129,13 +141,13 @@ var rows = []row{
 		prepare: []string{
 			"vtpmctl ak create --under srk --out-file ak.json",
 			"tpm2_createprimary -Q -C o -G ecc -c primary",
-			"tpm2_create -Q -C primary -G ecc:ecdsa -u ak.pub -r ak.priv -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda",
+			"tpm2_create -Q -C primary -G ecc:ecdsa:null -u ak.pub -r ak.priv -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda",
 		},
-		ours: []string{"vtpmctl quote --ak ak.json --pcrs sha256:all --nonce 00112233445566778899 --no-eventlog --out-file evidence.json --force"},
+		ours: []string{"vtpmctl quote --ak ak.json --pcrs sha256:all --nonce 00112233445566778899aabbccddeeff --no-eventlog --out-file evidence.json --force"},
 		theirs: []string{
 			"tpm2_createprimary -Q -C o -G ecc -c primary",
 			"tpm2_load -Q -C primary -u ak.pub -r ak.priv -c ak",
-			"tpm2_quote -Q -c ak -l sha256:all -q 00112233445566778899 -m message -s signature -o pcrs",
+			"tpm2_quote -Q -c ak -l sha256:all -q 00112233445566778899aabbccddeeff -m message -s signature -o pcrs",
 		},
 		goal: 0.5,
 	}, {
@@ -179,9 +191,7 @@ func start(ctx context.Context) (b *bench, err error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "secret"), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		return nil, err
 	}
-	machine := synth.Default()
-	machine.Banks = []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}
-	if err := os.WriteFile(filepath.Join(b.dir, "boot.log"), synth.ShimGRUB(machine).Log, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "boot.log"), bootLog(), 0o600); err != nil {
 		return nil, err
 	}
 	for range 200 {
@@ -191,6 +201,13 @@ func start(ctx context.Context) (b *bench, err error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil, errors.New("swtpm does not start")
+}
+
+// bootLog is the log of a boot through shim and GRUB, in three banks.
+func bootLog() []byte {
+	machine := synth.Default()
+	machine.Banks = []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}
+	return synth.ShimGRUB(machine).Log
 }
 
 func (b *bench) stop() {
@@ -228,6 +245,11 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
+// leavesObjects are the commands that count on a resource manager to clean up after them.
+var leavesObjects = map[string]bool{
+	"tpm2_createpolicy": true, "tpm2_createprimary": true, "tpm2_create": true, "tpm2_load": true, "tpm2_unseal": true, "tpm2_quote": true,
+}
+
 // sequence runs commands one after the other and returns the time they took.
 func (b *bench) sequence(ctx context.Context, commands []string) (total time.Duration, err error) {
 	for _, c := range commands {
@@ -237,8 +259,11 @@ func (b *bench) sequence(ctx context.Context, commands []string) (total time.Dur
 			return 0, err
 		}
 		total += took
-		if strings.HasPrefix(c, "tpm2_") && words[0] != "tpm2_eventlog" && words[0] != "tpm2_pcrread" {
-			if _, err := b.command(ctx, "tpm2_flushcontext", "-t"); err != nil {
+		if !leavesObjects[words[0]] {
+			continue
+		}
+		for _, kind := range []string{"-t", "-l"} {
+			if _, err := b.command(ctx, "tpm2_flushcontext", kind); err != nil {
 				return 0, err
 			}
 		}
