@@ -119,7 +119,8 @@ func (r *Reader) Fail(err error) {
 	}
 }
 
-// Writer appends values to a byte slice. The zero Writer is not ready for use: see NewBE and NewLE.
+// Writer appends values to a byte slice. Its methods stay calls: put into their hundreds of callers they would be 2 % of
+// the binary. The zero Writer is not ready for use: see NewBE and NewLE.
 type Writer struct {
 	data  []byte
 	order binary.AppendByteOrder
@@ -132,18 +133,28 @@ func NewBE() *Writer { return &Writer{order: binary.BigEndian} }
 func NewLE() *Writer { return &Writer{order: binary.LittleEndian} }
 
 // U8 appends one byte.
+//
+//go:noinline
 func (w *Writer) U8(v uint8) *Writer { w.data = append(w.data, v); return w }
 
 // U16 appends two bytes.
+//
+//go:noinline
 func (w *Writer) U16(v uint16) *Writer { w.data = w.order.AppendUint16(w.data, v); return w }
 
 // U32 appends four bytes.
+//
+//go:noinline
 func (w *Writer) U32(v uint32) *Writer { w.data = w.order.AppendUint32(w.data, v); return w }
 
 // U64 appends eight bytes.
+//
+//go:noinline
 func (w *Writer) U64(v uint64) *Writer { w.data = w.order.AppendUint64(w.data, v); return w }
 
 // Bytes appends b as it is.
+//
+//go:noinline
 func (w *Writer) Bytes(b []byte) *Writer { w.data = append(w.data, b...); return w }
 
 // Sized16 appends the length of b in 16 bits, then b. It panics above 65535 bytes: callers bound what they write.
