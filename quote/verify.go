@@ -325,7 +325,7 @@ func differing(list []pcr.Difference) string {
 	return inWords(sel)
 }
 
-// inWords names PCRs by number where all banks select the same ones: "4,9 (sha1, sha256)".
+// inWords names PCRs by number where all banks select the same ones: "4,9 (sha1, sha256)", else as they are selected.
 func inWords(sel pcr.Selection) string {
 	if len(sel) == 0 {
 		return "none"

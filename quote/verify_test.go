@@ -253,6 +253,31 @@ func TestAPCRValueThatWasNotSigned(t *testing.T) {
 	}
 }
 
+func TestALogProvesNothingAboutValuesThatWereNotSigned(t *testing.T) {
+	f := genuine(t)
+	f.shown.Set(eventlog.SHA256, 7, make(pcr.Hex, 32))
+	v := judge(t, f.file(t), f.expect(t))
+	if got := result(v, "event_log"); got != quote.NotProven || len(v.Replay) > 0 {
+		t.Errorf("event_log: %s, %d PCRs replayed", got, len(v.Replay))
+	}
+}
+
+// A log of banks that were not quoted explains nothing, and that is enough only for who did not ask for a log.
+func TestALogOfOtherBanksThanTheQuote(t *testing.T) {
+	f := genuine(t)
+	machine := synth.Default()
+	machine.Banks = []eventlog.Alg{eventlog.SHA384}
+	f.log = synth.ShimGRUB(machine).Log
+	x := f.expect(t)
+	if got := troubled(judge(t, f.file(t), x)); !slices.Equal(got, []string{"event_log: not proven"}) {
+		t.Errorf("where a log is needed: %q", got)
+	}
+	x.NeedLog = false
+	if v := judge(t, f.file(t), x); v.Result != quote.Pass || result(v, "event_log") != quote.NotProven {
+		t.Errorf("where none is needed: %s, %q", v.Result, troubled(v))
+	}
+}
+
 // Values are hashed one after the other: bytes must not move from one PCR into the next.
 func TestPCRValuesOfOtherLengthsThatHashTheSame(t *testing.T) {
 	f := genuine(t)
