@@ -104,7 +104,8 @@ about which machine signed. A log of this machine is added where the TPM is the 
 		example: "vtpmctl ak create --out-file ak.json\n" +
 			"vtpmctl quote --ak ak.json --nonce 6fd3…91 --out-file evidence.json\n" +
 			"vtpmctl quote --ak 0x81010010 --nonce 6fd3…91 --pcrs sha256:0-7 --out-file evidence.json",
-		exits: []fail.Kind{fail.WrongTPM, fail.BadInput, fail.MissingInput, fail.OutputExists, fail.Temporary, fail.Permission},
+		exits:   []fail.Kind{fail.WrongTPM, fail.BadInput, fail.MissingInput, fail.OutputExists, fail.Temporary, fail.Permission},
+		effects: tpm.UsesDA, // where --ak names a key of others that has a password
 		flags: func(f *pflag.FlagSet) {
 			f.SortFlags = false
 			o.nonce.define(f, "the verifier's nonce")

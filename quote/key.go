@@ -74,8 +74,8 @@ type Key struct {
 
 func (k *Key) name() tpm2.TPM2BName { return tpm2.TPM2BName{Buffer: k.Public.Name()} }
 
-// auth lets the key be used: its auth value is empty. An HMAC session, not a password, so that no attempt can count
-// toward lockout by mistake.
+// auth lets the key be used: the auth values of our keys are empty, and so are those of the clouds' keys. Where a
+// persistent key of others has one after all, the TPM refuses, and may count the try.
 func (k *Key) auth() tpm2.AuthHandle {
 	return tpm2.AuthHandle{Handle: k.Handle, Name: k.name(), Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16)}
 }
