@@ -424,6 +424,50 @@ func TestTheChangedEventIsNamed(t *testing.T) {
 	}
 }
 
+func TestFilesForTPM2ToolsComeBack(t *testing.T) {
+	f := genuine(t)
+	e, err := quote.Decode(f.file(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := e.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := pcr.Decode(files.PCRs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := quote.DecodePublic(f.public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key  []byte
+		name eventlog.Hex
+	}{"public area": {files.Key, p.Name()}, "PEM": {files.PEM, eventlog.Hex{}}} {
+		pin, err := quote.ParsePin(c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := quote.FromFiles(files.Message, files.Signature, values, pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := quote.Verify(back, quote.Expect{Nonce: f.nonce, Key: pin, Selection: both(pcr.All), Values: f.signed})
+		if v.Result != quote.Pass || !bytes.Equal(v.AK.Name, c.name) {
+			t.Errorf("%s: verdict %s, key %s, %q", name, v.Result, v.AK.Name, troubled(v))
+		}
+	}
+	pin, err := quote.PinName(p.Name().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := quote.FromFiles(files.Message, files.Signature, values, pin); fail.KindOf(err) != fail.Usage {
+		t.Errorf("a Name alone: %v, want usage", err)
+	}
+}
+
 // edit changes the JSON of an evidence file.
 func edit(t *testing.T, file []byte, change func(map[string]any)) []byte {
 	t.Helper()
