@@ -77,6 +77,7 @@ func init() { // not an initializer: TPM2_GetCapability reads the table that hol
 		on(ccQuote, (*TPM).quote),
 		on(ccCertify, (*TPM).certify),
 		on(ccCertifyCreation, (*TPM).certifyCreation),
+		on(ccCertifyX509, (*TPM).certifyX509),
 		on(ccGetTime, (*TPM).getTime),
 		on(ccGetSessionAuditDigest, (*TPM).getSessionAuditDigest),
 		on(ccGetCommandAuditDigest, (*TPM).getCommandAuditDigest, flagNV),

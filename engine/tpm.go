@@ -134,6 +134,9 @@ func (t *TPM) Send(cmd []byte) ([]byte, error) {
 	}
 	t.advance()
 	res := t.execute(cmd)
+	if t.failed != nil {
+		return res, nil // what a broken command left half done must not be kept
+	}
 	if err := t.commit(); err != nil {
 		return nil, err
 	}
@@ -188,7 +191,10 @@ func (t *TPM) Close() error {
 	}
 	t.advance()
 	t.keepFleets = t.power == StaysOn
-	err := t.commit()
+	var err error
+	if t.failed == nil {
+		err = t.commit()
+	}
 	if c, ok := t.store.(io.Closer); ok {
 		err = errors.Join(err, c.Close())
 	}
