@@ -80,6 +80,7 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
+	t.unchanged = x.flags&flagPure != 0 && x.tag == stNoSessions && !slices.Contains(t.nv.AuditCommands, x.cc)
 	res, err := t.respond(x, out)
 	for _, h := range x.flush {
 		t.objects[h&0xffffff] = nil

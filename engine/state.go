@@ -214,7 +214,7 @@ func (t *TPM) durable() []byte { return t.lasting(t.power == StaysOn || t.nv.Ord
 
 // lasting encodes what is in NV and, on demand, what is there as long as power is.
 func (t *TPM) lasting(keep bool) []byte {
-	c := &coder{w: wire.NewBE()}
+	c := &coder{w: wire.NewBE().Grow(len(t.saved) + 1024)}
 	c.yesNo(&t.started)
 	t.nv.code(c)
 	c.yesNo(&keep)
@@ -244,7 +244,7 @@ func (t *TPM) commit() error {
 
 // layout puts a state blob together.
 func (t *TPM) layout(lasting []byte, f *fleeting) []byte {
-	w := wire.NewBE().U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
+	w := wire.NewBE().Grow(len(lasting) + 1024).U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
 	return w.Bytes(marshal(&t.clocks)).Bytes(lasting).Bytes(marshal(f)).Out()
 }
 

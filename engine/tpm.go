@@ -56,6 +56,7 @@ type TPM struct {
 	cmd        *execution // the command in progress
 	stamp      time.Time  // when clocks were last advanced
 	saved      []byte     // the durable part as it is in the store
+	unchanged  bool       // the last command only read: no need to compare
 	keepFleets bool       // include sessions and objects in what is saved: on Close
 }
 
@@ -133,7 +134,11 @@ func (t *TPM) Send(cmd []byte) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	t.advance()
+	t.unchanged = false
 	res := t.execute(cmd)
+	if t.unchanged {
+		return res, nil
+	}
 	if t.failed != nil {
 		return res, nil // what a broken command left half done must not be kept
 	}

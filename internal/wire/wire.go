@@ -8,6 +8,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // ShortError says which read ran past the end of the input.
@@ -153,6 +154,9 @@ func (w *Writer) Sized16(b []byte) *Writer {
 
 // Sized32 appends the length of b in 32 bits, then b.
 func (w *Writer) Sized32(b []byte) *Writer { return w.U32(uint32(len(b))).Bytes(b) }
+
+// Grow makes room for n more bytes at once. It only saves time.
+func (w *Writer) Grow(n int) *Writer { w.data = slices.Grow(w.data, n); return w }
 
 // Len is the number of bytes written.
 func (w *Writer) Len() int { return len(w.data) }
