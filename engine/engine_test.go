@@ -36,7 +36,7 @@ type fixture struct {
 	cfg   engine.Config
 }
 
-func newFixture(t *testing.T, change ...func(*engine.Config)) *fixture {
+func newFixture(t testing.TB, change ...func(*engine.Config)) *fixture {
 	t.Helper()
 	f := &fixture{clock: &clock{time.Unix(1_700_000_000, 0)}}
 	f.cfg = engine.Config{Rand: &stream{}, Now: f.clock.Now, Store: engine.NewMemoryStore()}
@@ -47,7 +47,7 @@ func newFixture(t *testing.T, change ...func(*engine.Config)) *fixture {
 	return f
 }
 
-func (f *fixture) open(t *testing.T) {
+func (f *fixture) open(t testing.TB) {
 	t.Helper()
 	tpm, err := engine.New(f.cfg)
 	if err != nil {
@@ -57,7 +57,7 @@ func (f *fixture) open(t *testing.T) {
 }
 
 // reopen ends the process, so to speak, and starts the next one.
-func (f *fixture) reopen(t *testing.T) {
+func (f *fixture) reopen(t testing.TB) {
 	t.Helper()
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func (f *fixture) reopen(t *testing.T) {
 }
 
 // run executes a command that must succeed.
-func run[R any](t *testing.T, f *fixture, cmd tpm2.Command[R, *R]) *R {
+func run[R any](t testing.TB, f *fixture, cmd tpm2.Command[R, *R]) *R {
 	t.Helper()
 	res, err := cmd.Execute(f)
 	if err != nil {
@@ -76,7 +76,7 @@ func run[R any](t *testing.T, f *fixture, cmd tpm2.Command[R, *R]) *R {
 }
 
 // refused executes a command that must be refused with a code.
-func refused[R any](t *testing.T, f *fixture, want uint32, cmd tpm2.Command[R, *R]) {
+func refused[R any](t testing.TB, f *fixture, want uint32, cmd tpm2.Command[R, *R]) {
 	t.Helper()
 	_, err := cmd.Execute(f)
 	var got tpm2.TPMRC
@@ -86,7 +86,7 @@ func refused[R any](t *testing.T, f *fixture, want uint32, cmd tpm2.Command[R, *
 }
 
 // raw sends bytes and gives the response code.
-func raw(t *testing.T, f *fixture, cmd []byte) uint32 {
+func raw(t testing.TB, f *fixture, cmd []byte) uint32 {
 	t.Helper()
 	res, err := f.Send(cmd)
 	if err != nil {
@@ -102,14 +102,14 @@ func pcrAuth(pcr int) tpm2.AuthHandle {
 	return tpm2.AuthHandle{Handle: tpm2.TPMHandle(pcr), Auth: tpm2.PasswordAuth(nil)}
 }
 
-func extendPCR(t *testing.T, f *fixture, pcr int, data string) {
+func extendPCR(t testing.TB, f *fixture, pcr int, data string) {
 	t.Helper()
 	d := sha256.Sum256([]byte(data))
 	run(t, f, tpm2.PCRExtend{PCRHandle: pcrAuth(pcr), Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{
 		HashAlg: tpm2.TPMAlgSHA256, Digest: d[:]}}}})
 }
 
-func readPCR(t *testing.T, f *fixture, alg tpm2.TPMIAlgHash, pcr uint) []byte {
+func readPCR(t testing.TB, f *fixture, alg tpm2.TPMIAlgHash, pcr uint) []byte {
 	t.Helper()
 	res := run(t, f, tpm2.PCRRead{PCRSelectionIn: selection(alg, pcr)})
 	if len(res.PCRValues.Digests) != 1 {
@@ -231,17 +231,50 @@ func (s *countingStore) Save(b []byte) error {
 	return s.Store.Save(b)
 }
 
+// FuzzSend runs a command on a TPM that has something of everything: a storage key, a sealed object, sessions, an NV index,
+// a persistent object.
 func FuzzSend(f *testing.F) {
+	state := furnished(f)
 	f.Add([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 8})
-	f.Add([]byte{0x80, 2, 0, 0, 0, 27, 0, 0, 1, 0x3d, 0, 0, 0, 16, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 1, 0, 0})
 	f.Add([]byte{0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 0, 8})
+	for cc := uint32(0x11f); cc <= 0x19a; cc++ { // every command, with handles that may fit
+		f.Add(command(cc, 0x80000001, 0, 0, 0, 0))
+		f.Add(command(cc, 0x40000001, 0, 0, 0, 0))
+	}
 	f.Fuzz(func(t *testing.T, cmd []byte) {
 		tpm := newFixture(t)
+		if err := tpm.Restore(state); err != nil {
+			t.Fatal(err)
+		}
 		if raw(t, tpm, cmd) == 0x101 {
 			t.Error("the command broke the TPM")
 		}
 		tpm.reopen(t)
 	})
+}
+
+// furnished is the state of a TPM in use.
+func furnished(t testing.TB) []byte {
+	t.Helper()
+	f := newFixture(t)
+	parent := srk(t, f, tpm2.ECCSRKTemplate)
+	sealed(t, f, parent, []byte("x"), []byte("PIN"), nil)
+	run(t, f, define(t, f, 0x01800001, 8, tpm2.TPMANV{}).write("12345678", 0))
+	run(t, f, tpm2.EvictControl{Auth: asOwner, ObjectHandle: &tpm2.NamedHandle{Handle: parent.ObjectHandle, Name: parent.Name},
+		PersistentHandle: 0x81000001})
+	for _, open := range []func() error{
+		func() error { _, _, err := tpm2.PolicySession(f, tpm2.TPMAlgSHA256, 16); return err },
+		func() error { _, _, err := tpm2.HMACSession(f, tpm2.TPMAlgSHA256, 16); return err },
+	} {
+		if err := open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
 }
 
 func FuzzState(f *testing.F) {
@@ -255,6 +288,7 @@ func FuzzState(f *testing.F) {
 	}
 	blob, _ := store.Load()
 	f.Add(blob)
+	f.Add(furnished(f))
 	f.Add([]byte{0, 1})
 	f.Fuzz(func(t *testing.T, blob []byte) {
 		store := engine.NewMemoryStore()

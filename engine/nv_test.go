@@ -12,12 +12,12 @@ var asOwner = tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(n
 
 // index is an NV index as a client sees it: its name changes, so it is read before each use.
 type index struct {
-	t *testing.T
+	t testing.TB
 	f *fixture
 	h tpm2.TPMHandle
 }
 
-func define(t *testing.T, f *fixture, h tpm2.TPMHandle, size uint16, a tpm2.TPMANV) index {
+func define(t testing.TB, f *fixture, h tpm2.TPMHandle, size uint16, a tpm2.TPMANV) index {
 	t.Helper()
 	a.OwnerRead, a.OwnerWrite, a.AuthRead, a.AuthWrite = true, true, true, a.NT != tpm2.TPMNTPinFail && a.NT != tpm2.TPMNTPinPass
 	run(t, f, tpm2.NVDefineSpace{AuthHandle: asOwner, Auth: tpm2.TPM2BAuth{Buffer: []byte("nv")},

@@ -14,7 +14,7 @@ import (
 )
 
 // trial gives the digest of a policy.
-func trial(t *testing.T, f *fixture, policy func(tp transportTPM, h tpm2.TPMISHPolicy) error) []byte {
+func trial(t testing.TB, f *fixture, policy func(tp transportTPM, h tpm2.TPMISHPolicy) error) []byte {
 	t.Helper()
 	s, end, err := tpm2.PolicySession(f, tpm2.TPMAlgSHA256, 16, tpm2.Trial())
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // srk makes the storage primary key of a template.
-func srk(t *testing.T, f *fixture, template tpm2.TPMTPublic) *tpm2.CreatePrimaryResponse {
+func srk(t testing.TB, f *fixture, template tpm2.TPMTPublic) *tpm2.CreatePrimaryResponse {
 	t.Helper()
 	return run(t, f, tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)})
 }
@@ -24,7 +24,7 @@ func named(h tpm2.TPMHandle, name tpm2.TPM2BName, auth tpm2.Session) tpm2.AuthHa
 	return tpm2.AuthHandle{Handle: h, Name: name, Auth: auth}
 }
 
-func flush(t *testing.T, f *fixture, handles ...tpm2.TPMHandle) {
+func flush(t testing.TB, f *fixture, handles ...tpm2.TPMHandle) {
 	t.Helper()
 	for _, h := range handles {
 		run(t, f, tpm2.FlushContext{FlushHandle: h})
@@ -32,7 +32,7 @@ func flush(t *testing.T, f *fixture, handles ...tpm2.TPMHandle) {
 }
 
 // sealed creates and loads a sealed object under a storage key.
-func sealed(t *testing.T, f *fixture, parent *tpm2.CreatePrimaryResponse, secret, auth, policy []byte, how ...tpm2.Session) *tpm2.LoadResponse {
+func sealed(t testing.TB, f *fixture, parent *tpm2.CreatePrimaryResponse, secret, auth, policy []byte, how ...tpm2.Session) *tpm2.LoadResponse {
 	t.Helper()
 	public := tpm2.TPMTPublic{Type: tpm2.TPMAlgKeyedHash, NameAlg: tpm2.TPMAlgSHA256, AuthPolicy: tpm2.TPM2BDigest{Buffer: policy},
 		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, UserWithAuth: policy == nil, NoDA: len(how) == 0}}
@@ -105,7 +105,7 @@ func TestSealedSecretsOpenWithTheirAuthValueInEverySession(t *testing.T) {
 }
 
 // pcrPolicy is a policy session that PolicyPCR was run in; a trial one gives the digest.
-func pcrPolicy(t *testing.T, f *fixture, pcr uint) []byte {
+func pcrPolicy(t testing.TB, f *fixture, pcr uint) []byte {
 	t.Helper()
 	s, end, err := tpm2.PolicySession(f, tpm2.TPMAlgSHA256, 16, tpm2.Trial())
 	if err != nil {
@@ -164,7 +164,7 @@ func TestWrongAuthValuesLeadIntoLockoutThatTimeHeals(t *testing.T) {
 }
 
 // crash is the next process after one that was killed: nothing was closed.
-func crash(t *testing.T, f *fixture) *engine.TPM {
+func crash(t testing.TB, f *fixture) *engine.TPM {
 	t.Helper()
 	tpm, err := engine.New(f.cfg)
 	if err != nil {

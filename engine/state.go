@@ -285,22 +285,22 @@ func (t *TPM) decodeState(blob []byte) error {
 		return fmt.Errorf("the TPM's state has %d bytes too many", c.r.Len())
 	}
 	t.stamp = time.UnixMilli(stamp)
-	return t.restoreFleets(&f)
+	t.restoreFleets(&f)
+	return nil
 }
 
-func (t *TPM) restoreFleets(f *fleeting) error {
+// restoreFleets takes loaded objects and sessions up again, as far as the profile has room for them.
+func (t *TPM) restoreFleets(f *fleeting) {
 	for _, s := range f.Objects {
-		if int(s.Index) >= len(t.objects) {
-			return fmt.Errorf("the TPM's state has an object in slot %d of %d", s.Index, len(t.objects))
+		if int(s.Index) < len(t.objects) {
+			t.objects[s.Index] = s.Object
 		}
-		t.objects[s.Index] = s.Object
 	}
 	for _, s := range f.Sessions {
 		t.sessions[s.Handle] = s.Session
 	}
 	t.exclusive = f.Exclusive
 	t.saved = nil // so that the first commit takes the fleeting part out of the store
-	return nil
 }
 
 // manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.

@@ -15,7 +15,7 @@ import (
 )
 
 // signer makes an unrestricted ECDSA P-256 key.
-func signer(t *testing.T, f *fixture, sign bool) (*tpm2.CreatePrimaryResponse, *ecdsa.PublicKey) {
+func signer(t testing.TB, f *fixture, sign bool) (*tpm2.CreatePrimaryResponse, *ecdsa.PublicKey) {
 	t.Helper()
 	res := run(t, f, tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.TPMTPublic{
 		Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256,
@@ -34,7 +34,7 @@ func signer(t *testing.T, f *fixture, sign bool) (*tpm2.CreatePrimaryResponse, *
 	return res, key.(*ecdsa.PublicKey)
 }
 
-func der(t *testing.T, v any) []byte {
+func der(t testing.TB, v any) []byte {
 	t.Helper()
 	b, err := asn1.Marshal(v)
 	if err != nil {
@@ -43,13 +43,13 @@ func der(t *testing.T, v any) []byte {
 	return b
 }
 
-func sequence(t *testing.T, parts ...[]byte) []byte {
+func sequence(t testing.TB, parts ...[]byte) []byte {
 	t.Helper()
 	return der(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: slices.Concat(parts...)})
 }
 
 // partialCertificate is all of a certificate that TPM2_CertifyX509 does not add: names and the use of the key.
-func partialCertificate(t *testing.T, usage byte) (names, extensions []byte) {
+func partialCertificate(t testing.TB, usage byte) (names, extensions []byte) {
 	t.Helper()
 	name := der(t, pkix.Name{CommonName: "engine"}.ToRDNSequence())
 	validity := sequence(t, der(t, time.Unix(1_700_000_000, 0).UTC()), der(t, time.Unix(1_800_000_000, 0).UTC()))
