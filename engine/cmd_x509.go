@@ -107,7 +107,7 @@ func parsePartial(der []byte, p *public) (*partial, error) {
 	}
 	out.names = out.names[:len(out.names)-len(body)]
 	out.rest = body
-	whole, inner, rest, tag, ok = element(body)
+	_, inner, rest, tag, ok = element(body)
 	if !ok || tag != derExtension || len(rest) != 0 {
 		return nil, rcValue
 	}

@@ -12,7 +12,6 @@ const (
 	htPermanent     = 0x40
 	htTransient     = 0x80
 	htPersistent    = 0x81
-	htAC            = 0x90
 )
 
 // Permanent handles (TPM_RH).
@@ -178,7 +177,4 @@ const (
 	ccPolicyAuthorizeNV          uint32 = 0x192
 	ccEncryptDecrypt2            uint32 = 0x193
 	ccCertifyX509                uint32 = 0x197
-	ccACTSetTimeout              uint32 = 0x198
-	ccECCEncrypt                 uint32 = 0x199
-	ccECCDecrypt                 uint32 = 0x19a
 )

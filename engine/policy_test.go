@@ -218,7 +218,7 @@ func TestClockAndTimeGoOnWithTheHostAndNeverBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, f, tpm2.Startup{StartupType: tpm2.TPMSUClear})
-	if after := run(t, f, tpm2.ReadClock{}).CurrentTime; after.Time != 0 || after.ClockInfo.ResetCount != later.ClockInfo.ResetCount+1 || bool(after.ClockInfo.Safe) {
+	if after := run(t, f, tpm2.ReadClock{}).CurrentTime; after.Time != 0 || after.ClockInfo.ResetCount != later.ClockInfo.ResetCount+1 || after.ClockInfo.Safe {
 		t.Errorf("after an unorderly reset: %+v", after)
 	}
 }

@@ -145,10 +145,11 @@ type getTestResultOut struct {
 
 // getTestResult is TPM2_GetTestResult: no news, or why the TPM is in failure mode.
 func (t *TPM) getTestResult(*none) (*getTestResultOut, error) {
+	result := rcSuccess
 	if t.failed != nil {
-		return &getTestResultOut{Result: uint32(rcFailure)}, nil
+		result = rcFailure
 	}
-	return &getTestResultOut{}, nil
+	return &getTestResultOut{Result: uint32(result)}, nil
 }
 
 type getRandomIn struct{ Bytes uint16 }

@@ -22,23 +22,17 @@ const (
 	rcPCRChanged      rc = 0x128
 	rcTooManyContexts rc = 0x12e
 	rcAuthUnavailable rc = 0x12f
-	rcUnbalanced      rc = 0x131
 	rcCommandSize     rc = 0x142
 	rcCommandCode     rc = 0x143
 	rcAuthContext     rc = 0x145
 	rcNVRange         rc = 0x146
-	rcNVSize          rc = 0x147
 	rcNVLocked        rc = 0x148
 	rcNVAuthorization rc = 0x149
 	rcNVUninitialized rc = 0x14a
 	rcNVSpace         rc = 0x14b
 	rcNVDefined       rc = 0x14c
-	rcBadContext      rc = 0x150
 	rcCpHash          rc = 0x151
-	rcParent          rc = 0x152
-	rcNeedsTest       rc = 0x153
 	rcNoResult        rc = 0x154
-	rcSensitive       rc = 0x155
 )
 
 // Format-one codes (TPM_RC_FMT1): param, handle and session add which one is meant.
@@ -49,7 +43,6 @@ const (
 	rcValue        rc = 0x084
 	rcHierarchy    rc = 0x085
 	rcKeySize      rc = 0x087
-	rcMGF          rc = 0x088
 	rcMode         rc = 0x089
 	rcType         rc = 0x08a
 	rcHandle       rc = 0x08b
@@ -62,7 +55,6 @@ const (
 	rcSize         rc = 0x095
 	rcSymmetric    rc = 0x096
 	rcTag          rc = 0x097
-	rcSelector     rc = 0x098
 	rcInsufficient rc = 0x09a
 	rcSignature    rc = 0x09b
 	rcKey          rc = 0x09c
@@ -83,10 +75,8 @@ const (
 	rcContextGap     rc = 0x901
 	rcObjectMemory   rc = 0x902
 	rcSessionMemory  rc = 0x903
-	rcMemory         rc = 0x904
 	rcSessionHandles rc = 0x905
 	rcLocality       rc = 0x907
-	rcCanceled       rc = 0x909
 	rcReferenceH0    rc = 0x910
 	rcReferenceS0    rc = 0x918
 	rcLockout        rc = 0x921

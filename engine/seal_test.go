@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -123,11 +124,11 @@ func TestSecretsSealedToPCRsOpenOnlyWhileThoseStand(t *testing.T) {
 	item := sealed(t, f, parent, []byte("disk key"), nil, pcrPolicy(t, f, 7))
 	unseal := func(between func()) tpm2.Unseal {
 		return tpm2.Unseal{ItemHandle: named(item.ObjectHandle, item.Name, tpm2.Policy(tpm2.TPMAlgSHA256, 16,
-			tpm2.PolicyCallback(func(tp transportTPM, h tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
+			func(tp transportTPM, h tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
 				_, err := tpm2.PolicyPCR{PolicySession: h, Pcrs: selection(tpm2.TPMAlgSHA256, 7)}.Execute(tp)
 				between()
 				return err
-			})))}
+			}))}
 	}
 	if got := run(t, f, unseal(func() {})); string(got.OutData.Buffer) != "disk key" {
 		t.Errorf("unsealed %q", got.OutData.Buffer)
@@ -201,9 +202,12 @@ func TestQuotesVerifyOutsideTheTPM(t *testing.T) {
 	public, _ := ak.OutPublic.Contents()
 	point, _ := public.Unique.ECC()
 	sig, _ := q.Signature.Signature.ECDSA()
-	key := ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(point.X.Buffer), Y: new(big.Int).SetBytes(point.Y.Buffer)}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, point.X.Buffer, point.Y.Buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
 	digest := sha256.Sum256(q.Quoted.Bytes())
-	if !ecdsa.Verify(&key, digest[:], new(big.Int).SetBytes(sig.SignatureR.Buffer), new(big.Int).SetBytes(sig.SignatureS.Buffer)) {
+	if !ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig.SignatureR.Buffer), new(big.Int).SetBytes(sig.SignatureS.Buffer)) {
 		t.Error("the quote's signature does not verify")
 	}
 }
@@ -217,11 +221,11 @@ func TestCredentialsActivateOnlyForTheirObject(t *testing.T) {
 		return tpm2.ActivateCredential{
 			ActivateHandle: named(o.ObjectHandle, o.Name, tpm2.PasswordAuth(nil)),
 			KeyHandle: named(ek.ObjectHandle, ek.Name, tpm2.Policy(tpm2.TPMAlgSHA256, 16,
-				tpm2.PolicyCallback(func(tp transportTPM, h tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
+				func(tp transportTPM, h tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
 					_, err := tpm2.PolicySecret{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHEndorsement, Auth: tpm2.PasswordAuth(nil)},
 						PolicySession: h, NonceTPM: nonce}.Execute(tp)
 					return err
-				}))),
+				})),
 			CredentialBlob: made.CredentialBlob, Secret: made.Secret}
 	}
 	if got := run(t, f, activate(ak)); string(got.CertInfo.Buffer) != "challenge" {
