@@ -7,6 +7,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // lines prints a diff in the shape tests compare with.
@@ -80,6 +81,21 @@ func TestDiffTellsMovedAddedAndRemovedEvents(t *testing.T) {
 		if !slices.Equal(kinds, c.kinds) || d.PCRs[0].Same != c.same {
 			t.Errorf("%s: %v, %d the same", name, kinds, d.PCRs[0].Same)
 		}
+	}
+}
+
+// Where an image was loaded differs from boot to boot, and no digest covers it.
+func TestLoadAddressesAreNoDifference(t *testing.T) {
+	log := func(location uint64, image string) *eventlog.Log {
+		data := wire.NewLE().U64(location).U64(8).U64(0).U64(4).Bytes([]byte{0x7f, 0xff, 4, 0}).Out()
+		return mustParse(t, synth.Agile(eventlog.SHA256).Event(4, eventlog.EVEFIBootServicesApp, []byte(image), data).Recording().Log)
+	}
+	if d := eventlog.DiffLogs(log(0x1000, "same"), log(0x2000, "same")); !d.Equal {
+		t.Errorf("%q", lines(d))
+	}
+	got := lines(eventlog.DiffLogs(log(0x1000, "one"), log(0x2000, "other")))
+	if want := []string{"4 changed EV_EFI_BOOT_SERVICES_APPLICATION [the measured bytes, which are not in the log]"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 
