@@ -61,6 +61,7 @@ func (a *app) sealCommand() *cobra.Command {
 	var pin pinFlags
 	var outFile, description string
 	var force bool
+	var given *pflag.FlagSet
 	return a.command(verb{
 		use:   "seal FILE",
 		short: "bind a secret to the PCRs of this TPM",
@@ -72,6 +73,7 @@ Right after sealing the new object is tried: it must open now, and must not open
 		exits:   []fail.Kind{fail.AuthRefused, fail.BadInput, fail.MissingInput, fail.OutputExists, fail.Unsupported},
 		effects: tpm.UsesDA,
 		flags: func(f *pflag.FlagSet) {
+			given = f
 			f.TextVar(&pcrs, "pcrs", seal.DefaultPCRs(), "`PCRs` to seal to, of any banks")
 			f.BoolVar(&pin.ask, "pin", false, "ask for a PIN that opening will need")
 			f.StringVar(&pin.file, "pin-file", "", "read that PIN from `FILE` (\"-\" is stdin)")
@@ -81,7 +83,7 @@ Right after sealing the new object is tried: it must open now, and must not open
 		},
 		onTPM: func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error) {
 			plan := seal.Plan{PCRs: pcrs, Description: description, Now: a.Now(), Rand: a.Rand}
-			doc := sealDoc{File: outFile, Default: pcrs.String() == seal.DefaultPCRs().String()}
+			doc := sealDoc{File: outFile, Default: !given.Changed("pcrs")}
 			var err error
 			if plan.PIN, err = a.newPIN(ctx, pin, args[0]); err != nil {
 				return nil, err
