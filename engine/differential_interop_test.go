@@ -19,6 +19,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/engine"
 	"github.com/vtpmctl/vtpmctl/internal/interop"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
@@ -63,13 +64,8 @@ func TestAnswersEqualSwtpms(t *testing.T) {
 
 func theirsOf(t *testing.T, s scenario, seed uint64) ([]answer, error) {
 	t.Helper()
-	conn, err := tpm.Open(t.Context(), interop.StartSWTPM(t).Target(), tpm.Options{Allow: ^tpm.Effects(0)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	p := prober{to: rawSender(conn), seed: seed}
-	err = s.play(&p)
+	p := prober{to: interop.StartSWTPM(t).Raw(t), seed: seed}
+	err := s.play(&p)
 	return p.answers, err
 }
 
@@ -84,9 +80,6 @@ func oursOf(t *testing.T, s scenario, seed uint64) ([]answer, error) {
 	err = s.play(&p)
 	return p.answers, err
 }
-
-// rawSender hands commands on as they are, even those that tpm's layers would refuse.
-func rawSender(c tpm.Conn) tpm.Sender { return c }
 
 // answer is one exchange.
 type answer struct {
@@ -128,6 +121,7 @@ func (p *prober) Send(cmd []byte) ([]byte, error) {
 
 // leaveAlone are commands of which a mutant would change what follows.
 var leaveAlone = map[tpm2.TPMCC]bool{
+	tpm2.TPMCCSequenceComplete: true, tpm2.TPMCCEventSequenceComplete: true, tpm2.TPMCCNVUndefineSpace: true, tpm2.TPMCCEvictControl: true,
 	tpm2.TPMCCClear: true, tpm2.TPMCCHierarchyChanegAuth: true, tpm2.TPMCCShutdown: true, tpm2.TPMCCFlushContext: true,
 }
 
@@ -135,11 +129,27 @@ func (p *prober) record(cmd []byte, how string) answer {
 	rsp, err := p.to.Send(cmd)
 	a := answer{slices.Clone(cmd), how, rsp, err}
 	p.answers = append(p.answers, a)
-	if how != "" && a.code() == 0 && len(rsp) >= 14 && createsHandle[a.cc()] {
-		flush := binary.BigEndian.AppendUint32([]byte{0x80, 1, 0, 0, 0, 14, 0, 0, 1, 0x65}, binary.BigEndian.Uint32(rsp[10:]))
-		_, _ = p.to.Send(flush)
+	if how != "" && a.code() == 0 {
+		p.undo(a)
 	}
 	return a
+}
+
+// undo takes back what a mutant made: it would stand in the way of the command itself.
+func (p *prober) undo(a answer) {
+	switch {
+	case createsHandle[a.cc()] && len(a.rsp) >= 14:
+		flush := binary.BigEndian.AppendUint32([]byte{0x80, 1, 0, 0, 0, 14, 0, 0, 1, 0x65}, binary.BigEndian.Uint32(a.rsp[10:]))
+		_, _ = p.to.Send(flush)
+	case a.cc() == tpm2.TPMCCNVDefineSpace:
+		r := wire.BE(a.command[14:])
+		r.Sized32() // authorization area
+		r.Sized16() // auth value of the index
+		r.U16()     // size of the public area, which starts with the index
+		undefine := wire.NewBE().Bytes([]byte{0x80, 2, 0, 0, 0, 31, 0, 0, 1, 0x22, 0x40, 0, 0, 1}).U32(r.U32()).
+			Bytes([]byte{0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0})
+		_, _ = p.to.Send(undefine.Out())
+	}
 }
 
 var createsHandle = map[tpm2.TPMCC]bool{
@@ -441,7 +451,7 @@ func playNV(t transport.TPM) error {
 		if kind == tpm2.TPMNTExtend {
 			size = 32
 		}
-		index := tpm2.TPMHandle(0x01800100 + i)
+		index := tpm2.TPMHandle(0x01800000 + 0x110*i) // no flipped bit makes one of another
 		public := tpm2.TPMSNVPublic{
 			NVIndex: index, NameAlg: tpm2.TPMAlgSHA256, DataSize: size,
 			Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, AuthRead: true, AuthWrite: true, NT: kind, NoDA: true},

@@ -5,7 +5,9 @@ package interop
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -93,6 +95,42 @@ func (s *SWTPM) Target() string { return "swtpm:" + s.Addr }
 func (s *SWTPM) TCTI() string {
 	host, port, _ := net.SplitHostPort(s.Addr)
 	return fmt.Sprintf("swtpm:host=%s,port=%s", host, port)
+}
+
+// Raw sends commands to a TPM as they are, without any layer of ours in between.
+type Raw struct{ net.Conn }
+
+// Raw connects to the TPM and sees it answer, so that its state is on disk.
+func (s *SWTPM) Raw(t testing.TB) Raw {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	getRandom := []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 1}
+	if _, err := (Raw{c}).Send(getRandom); err != nil {
+		t.Fatal(err)
+	}
+	return Raw{c}
+}
+
+// Send sends one command and waits for its response.
+func (r Raw) Send(command []byte) ([]byte, error) {
+	if _, err := r.Write(command); err != nil {
+		return nil, err
+	}
+	head := make([]byte, 10)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head[2:])
+	if size < 10 || size > 4096 {
+		return nil, fmt.Errorf("a response of %d bytes", size)
+	}
+	rsp := append(head, make([]byte, size-10)...)
+	_, err := io.ReadFull(r, rsp[10:])
+	return rsp, err
 }
 
 // listens waits until somebody accepts connections at addr.

@@ -8,16 +8,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"flag"
-	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/vtpmctl/vtpmctl/internal/interop"
 )
 
 var update = flag.Bool("update", false, "write testdata/primaries.json anew from the swtpm that is installed")
@@ -123,47 +120,10 @@ func eccTemplate(curve tpm2.TPMECCCurve) tpm2.TPMTPublic {
 	return p
 }
 
-// pipe is a TPM behind a byte stream: commands in, responses out, each with its length in the header.
-type pipe struct{ net.Conn }
-
-func (s pipe) Send(command []byte) ([]byte, error) {
-	if _, err := s.Write(command); err != nil {
-		return nil, err
-	}
-	head := make([]byte, 10)
-	if _, err := io.ReadFull(s, head); err != nil {
-		return nil, err
-	}
-	size := binary.BigEndian.Uint32(head[2:])
-	if size < 10 || size > 4096 {
-		return nil, fmt.Errorf("a response of %d bytes", size)
-	}
-	rsp := append(head, make([]byte, size-10)...)
-	_, err := io.ReadFull(s, rsp[10:])
-	return rsp, err
-}
-
 // startSwtpm returns a started TPM and its endorsement, owner and platform seeds.
-func startSwtpm(t *testing.T) (pipe, [3][]byte) {
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "tpm")
-	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--flags", "not-need-init,startup-clear",
-		"--server", "type=unixio,path="+socket)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("this tier needs swtpm: %v", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for range 100 {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			t.Cleanup(func() { conn.Close() })
-			return pipe{conn}, readSeeds(t, filepath.Join(dir, "tpm2-00.permall"))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("swtpm did not answer")
-	panic("unreachable")
+func startSwtpm(t *testing.T) (interop.Raw, [3][]byte) {
+	s := interop.StartSWTPM(t)
+	return s.Raw(t), readSeeds(t, filepath.Join(s.State, "tpm2-00.permall"))
 }
 
 // readSeeds finds six sized buffers of 64 bytes in a row: three seeds, three proofs.
