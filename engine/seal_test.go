@@ -123,11 +123,11 @@ func TestSecretsSealedToPCRsOpenOnlyWhileThoseStand(t *testing.T) {
 	item := sealed(t, f, parent, []byte("disk key"), nil, pcrPolicy(t, f, 7))
 	unseal := func(between func()) tpm2.Unseal {
 		return tpm2.Unseal{ItemHandle: named(item.ObjectHandle, item.Name, tpm2.Policy(tpm2.TPMAlgSHA256, 16,
-			tpm2.PolicyCallback(func(tp transportTPM, h tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
+			func(tp transportTPM, h tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
 				_, err := tpm2.PolicyPCR{PolicySession: h, Pcrs: selection(tpm2.TPMAlgSHA256, 7)}.Execute(tp)
 				between()
 				return err
-			})))}
+			}))}
 	}
 	if got := run(t, f, unseal(func() {})); string(got.OutData.Buffer) != "disk key" {
 		t.Errorf("unsealed %q", got.OutData.Buffer)
@@ -217,11 +217,11 @@ func TestCredentialsActivateOnlyForTheirObject(t *testing.T) {
 		return tpm2.ActivateCredential{
 			ActivateHandle: named(o.ObjectHandle, o.Name, tpm2.PasswordAuth(nil)),
 			KeyHandle: named(ek.ObjectHandle, ek.Name, tpm2.Policy(tpm2.TPMAlgSHA256, 16,
-				tpm2.PolicyCallback(func(tp transportTPM, h tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
+				func(tp transportTPM, h tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
 					_, err := tpm2.PolicySecret{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHEndorsement, Auth: tpm2.PasswordAuth(nil)},
 						PolicySession: h, NonceTPM: nonce}.Execute(tp)
 					return err
-				}))),
+				})),
 			CredentialBlob: made.CredentialBlob, Secret: made.Secret}
 	}
 	if got := run(t, f, activate(ak)); string(got.CertInfo.Buffer) != "challenge" {

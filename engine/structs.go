@@ -35,13 +35,11 @@ type (
 	buffer2B    []byte
 	name2B      []byte
 	iv2B        []byte
-	symKey2B    []byte
 	timeout2B   []byte
 	rsa2B       []byte
 	private2B   []byte
 	idObject2B  []byte
 	template2B  []byte
-	context2B   []byte
 	sensitive2B []byte // TPM2B_SENSITIVE_DATA
 )
 
@@ -50,13 +48,11 @@ func (b *data2B) code(c *coder)      { c.sized((*[]byte)(b), maxDigest+2) }
 func (b *buffer2B) code(c *coder)    { c.sized((*[]byte)(b), maxBuffer) }
 func (b *name2B) code(c *coder)      { c.sized((*[]byte)(b), maxDigest+4) }
 func (b *iv2B) code(c *coder)        { c.sized((*[]byte)(b), crypt.BlockSize) }
-func (b *symKey2B) code(c *coder)    { c.sized((*[]byte)(b), maxSymKey) }
 func (b *timeout2B) code(c *coder)   { c.sized((*[]byte)(b), 8) }
 func (b *rsa2B) code(c *coder)       { c.sized((*[]byte)(b), maxRSABytes) }
 func (b *private2B) code(c *coder)   { c.sized((*[]byte)(b), maxPrivate) }
 func (b *idObject2B) code(c *coder)  { c.sized((*[]byte)(b), 2*maxDigest+4) }
 func (b *template2B) code(c *coder)  { c.sized((*[]byte)(b), maxPrivate) }
-func (b *context2B) code(c *coder)   { c.sized((*[]byte)(b), maxContextBlob) }
 func (b *sensitive2B) code(c *coder) { c.sized((*[]byte)(b), maxSymData) }
 
 // box is a TPM2B around one structure.

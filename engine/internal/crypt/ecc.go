@@ -13,7 +13,7 @@ import (
 // library and gmsm; BN-P256, which only anonymous attestation asks for, does not.
 type Curve struct {
 	ID    uint16
-	group elliptic.Curve //nolint:staticcheck // crypto/ecdh has neither P-224 nor the sum of points that TPM schemes need
+	group elliptic.Curve // crypto/ecdh has neither P-224 nor the sum of points that TPM schemes need
 	a     *big.Int
 }
 
