@@ -29,16 +29,15 @@ func main() {
 	rounds := flag.Int("n", 21, "time each command this often")
 	logOnly := flag.String("log", "", "only write the event log that is read here to this `FILE`")
 	flag.Parse()
-	if *logOnly != "" {
-		if err := os.WriteFile(*logOnly, bootLog(), 0o600); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, *rounds); err != nil {
+	var err error
+	if *logOnly != "" {
+		err = os.WriteFile(*logOnly, bootLog(), 0o600)
+	} else {
+		err = run(ctx, os.Stdout, *rounds)
+	}
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

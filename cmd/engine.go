@@ -256,7 +256,7 @@ func describeEngine(ctx context.Context, conn tpm.Conn, dir string, state *engin
 	now := clock.CurrentTime.ClockInfo
 	return engineDoc{
 		Folder: dir, Encryption: state.Encryption, Size: state.Size, Saved: state.Saved,
-		Resets: now.ResetCount, Restarts: now.RestartCount, Clock: now.Clock, ClockSafe: bool(now.Safe),
+		Resets: now.ResetCount, Restarts: now.RestartCount, Clock: now.Clock, ClockSafe: now.Safe,
 		Persistent: caps.Handles.Persistent, NV: caps.Handles.NV, FailedTries: caps.Lockout.FailedTries,
 	}, nil
 }

@@ -109,6 +109,7 @@ func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHa
 	if err != nil {
 		return out.Page{}, err
 	}
+	a.step("the TPM is %s", conn.Origin().Target)
 	page := out.Page{Origin: conn.Origin()}
 	if conn.Origin().Emulated {
 		page.Note = fmt.Sprintf("(answered by vtpmctl's own software TPM, %s)", conn.Origin().Target)

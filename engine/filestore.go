@@ -294,7 +294,7 @@ func acquire(ctx context.Context, path string) (*os.File, error) {
 	}
 	word := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(word, 0) // only for the error message of another process: failing to leave it harms nothing
+		_, _ = f.WriteAt(word, 0) // only for the error message of another process: failing to leave it harms nothing
 	}
 	return f, nil
 }

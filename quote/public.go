@@ -205,7 +205,7 @@ func point(curve tpm2.TPMECCCurve, x, y []byte) (*ecdsa.PublicKey, error) {
 func onCurve(key *ecdsa.PublicKey) bool {
 	if key.Curve == sm2P256 {
 		p := key.Params().P
-		return key.X.Cmp(p) < 0 && key.Y.Cmp(p) < 0 && sm2P256.IsOnCurve(key.X, key.Y) //nolint:staticcheck // package ecdh has no SM2
+		return key.X.Cmp(p) < 0 && key.Y.Cmp(p) < 0 && sm2P256.IsOnCurve(key.X, key.Y) // package ecdh has no SM2
 	}
 	_, err := key.ECDH()
 	return err == nil

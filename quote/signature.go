@@ -115,7 +115,7 @@ var cryptoHash = map[eventlog.Alg]crypto.Hash{
 
 func (s *Signature) verifyECC(key *ecdsa.PublicKey, message []byte) error {
 	onSM2 := key.Curve == sm2P256
-	valid := false
+	var valid bool
 	switch {
 	case s.Alg == tpm2.TPMAlgECDSA && !onSM2:
 		valid = ecdsa.Verify(key, s.Hash.Sum(message), s.r, s.s)

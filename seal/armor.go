@@ -108,7 +108,7 @@ func (l armorLines) Read(p []byte) (int, error) {
 // next reads a line. Lines are bounded by the buffer of the bufio.Reader.
 func (a *armorReader) next() error {
 	line, err := a.r.ReadSlice('\n')
-	if err != nil && err != io.EOF { //nolint:errorlint // bufio returns them bare
+	if err != nil && err != io.EOF {
 		return fmt.Errorf("%w: a line is too long", errEnvelope)
 	}
 	line = bytes.TrimRight(line, " \t\r\n")
@@ -124,7 +124,7 @@ func (a *armorReader) next() error {
 	case string(line) == armorEnd:
 		a.ended = true
 		return a.onlySpace()
-	case err == io.EOF: //nolint:errorlint // as above
+	case err == io.EOF:
 		return fmt.Errorf("%w: %q is missing", errEnvelope, armorEnd)
 	default:
 		a.line = line
@@ -137,7 +137,7 @@ func (a *armorReader) onlySpace() error {
 	for {
 		b, err := a.r.ReadByte()
 		switch {
-		case err == io.EOF: //nolint:errorlint // as above
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err

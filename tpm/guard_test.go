@@ -76,7 +76,7 @@ func TestGuard(t *testing.T) {
 func TestGuardKnowsWhatTheConnectionMade(t *testing.T) {
 	const index, key, object = 0x01500001, 0x81000010, 0x80000000
 	owner := tpm2.TPMRHOwner
-	make := map[string][]byte{
+	made := map[string][]byte{
 		"an NV index":         withPassword(tpm2.TPMCCNVDefineSpace, "", nvPublic(index), owner),
 		"a persistent object": withPassword(tpm2.TPMCCEvictControl, "", u32(key), owner, object),
 	}
@@ -84,11 +84,11 @@ func TestGuardKnowsWhatTheConnectionMade(t *testing.T) {
 		"an NV index":         withPassword(tpm2.TPMCCNVUndefineSpace, "", nil, owner, index),
 		"a persistent object": withPassword(tpm2.TPMCCEvictControl, "", u32(key), owner, key),
 	}
-	for name := range make {
+	for name := range made {
 		t.Run(name, func(t *testing.T) {
 			fake := newFakeTPM()
 			guarded := guard(WritesNV | Persists)(fake)
-			if _, err := guarded.Send(make[name]); err != nil {
+			if _, err := guarded.Send(made[name]); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := guarded.Send(remove[name]); err == nil {
@@ -96,7 +96,7 @@ func TestGuardKnowsWhatTheConnectionMade(t *testing.T) {
 			}
 			done := func([]byte) []byte { return response(tpm2.TPMRCSuccess, nil) }
 			fake.answers[tpm2.TPMCCNVDefineSpace], fake.answers[tpm2.TPMCCEvictControl] = done, done
-			if _, err := guarded.Send(make[name]); err != nil {
+			if _, err := guarded.Send(made[name]); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := guarded.Send(remove[name]); err != nil {

@@ -79,7 +79,7 @@ func (h Host) read(p string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was opened for reading
+	defer f.Close() // it was opened for reading
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = fail.E(fail.BadInput, "/%s has more than %d bytes", p, limit)

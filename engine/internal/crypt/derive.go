@@ -11,7 +11,7 @@ import (
 // level never changes the primary keys of an older TPM. Level 1 gives the keys that libtpms 0.9 gives.
 const DerivationLevel = 1
 
-// The label under which a hierarchy's seed derives primary objects. Its terminating NUL counts.
+// PrimaryLabel is the label under which a hierarchy's seed derives primary objects. Its terminating NUL counts.
 const PrimaryLabel = "Primary Object Creation\x00"
 
 const (

@@ -11,7 +11,7 @@ import (
 // BN-P256 and SM2, which it does not have, do not.
 type Curve struct {
 	ID    uint16
-	group elliptic.Curve //nolint:staticcheck // crypto/ecdh has neither P-224 nor the sum of points that TPM schemes need
+	group elliptic.Curve // crypto/ecdh has neither P-224 nor the sum of points that TPM schemes need
 	a     *big.Int
 }
 
