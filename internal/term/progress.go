@@ -23,6 +23,8 @@ const progressDelay = 500 * time.Millisecond
 func StartProgress(w io.Writer, active bool, text string) *Progress {
 	p := &Progress{w: w, text: text}
 	if active {
+		p.mu.Lock() // show may run before AfterFunc returns
+		defer p.mu.Unlock()
 		p.timer = time.AfterFunc(progressDelay, p.show)
 	}
 	return p
