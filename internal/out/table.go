@@ -92,6 +92,7 @@ func (t *Table) Title(format string, args ...any) {
 }
 
 // Field adds a name and its value; a value may be a Cell. Further values follow on the same line.
+// It stays a call: put into more than a hundred callers, Field, Row and fail.Hint took 120 kB of the binary.
 //
 //go:noinline
 func (t *Table) Field(name string, values ...any) {
@@ -107,7 +108,7 @@ func (t *Table) Head(names ...string) {
 	t.add(rowLine, c...)
 }
 
-// Row adds one row; a value may be a Cell.
+// Row adds one row; a value may be a Cell. It stays a call, as Field does.
 //
 //go:noinline
 func (t *Table) Row(values ...any) { t.add(rowLine, cells(values)...) }
