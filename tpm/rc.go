@@ -48,8 +48,8 @@ const (
 // of the layers of tpm2-tss are understood too.
 func Explain(cc tpm2.TPMCC, rc tpm2.TPMRC) Explanation {
 	code := uint32(rc)
-	switch {
-	case code>>16 == tbsFacility, code>>16 == tbsAPIFacility:
+	switch _, windows := tbsCodes[code]; {
+	case windows, code>>16 == tbsFacility, code>>16 == tbsAPIFacility:
 		return explainTBS(code)
 	case code > 0xffff:
 		return explainLayer(cc, code)

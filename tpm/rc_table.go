@@ -257,8 +257,9 @@ const (
 )
 
 // tbsCodes are those of Windows' TPM Base Services (winerror.h). TPM 2.0 response codes below 0x80280000 + 0x1000 are
-// Windows' copies of the TPM's own and are decoded as such.
+// Windows' copies of the TPM's own and are decoded as such. The first is Windows' own word for a user without the rights.
 var tbsCodes = map[uint32]codeEntry{
+	0x80070005: {"E_ACCESSDENIED", fail.Permission, "Windows does not let this user open the TPM", "run it from an elevated prompt (Run as administrator)"},
 	0x80280400: {"TPM_E_COMMAND_BLOCKED", fail.TPMBlocked, "Windows does not let this command through to the TPM", adviseElevate},
 	0x80280401: {"TPM_E_INVALID_HANDLE", fail.Failed, "the handle is not one that TBS knows", ""},
 	0x80280402: {"TPM_E_DUPLICATE_VHANDLE", fail.Failed, "the TPM returned a handle that TBS has in use", ""},

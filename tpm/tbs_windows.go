@@ -105,7 +105,7 @@ func (t tbs) exchange(ctx context.Context, command []byte) ([]byte, error) {
 	switch {
 	case isTBS && refusal == tbsCommandCanceled && ctx.Err() != nil:
 		return nil, waitError(ctx)
-	case isTBS && refusal < tbsFirstError: // Windows' filter refused the command: most versions say so in an answer
+	case isTBS && refusal>>16 == tbsFacility && refusal < tbsFirstError: // Windows' filter refused the command: most versions say so in an answer
 		return wire.NewBE().U16(uint16(tpm2.TPMSTNoSessions)).U32(headerSize).U32(uint32(refusal)).Out(), nil
 	case err != nil:
 		return nil, err
