@@ -12,8 +12,9 @@ import (
 //
 // A read that fails makes every later read yield zero values; err then says why, as a TPM_RC.
 type coder struct {
-	r *wire.Reader
-	w *wire.Writer
+	r       *wire.Reader
+	w       *wire.Writer
+	version uint16 // of the state that is read
 }
 
 // codable is a TPM structure.
@@ -37,6 +38,9 @@ func unmarshal(data []byte, v codable) error {
 }
 
 func (c *coder) reading() bool { return c.r != nil }
+
+// since tells whether a field that came with a version of the state is there. What is written is of the newest one.
+func (c *coder) since(version uint16) bool { return !c.reading() || c.version >= version }
 
 // err is nil or the rc of the first read that failed.
 func (c *coder) err() error {

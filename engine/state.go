@@ -9,8 +9,12 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// stateVersion is the layout of the state blob. Older layouts are migrated when they are read.
-const stateVersion uint16 = 1
+// stateVersion is the layout of the state blob. Older ones are read too: a field that a later version brought is coded
+// where coder.since says so, and keeps its first value in a state that lacks it.
+//
+//	1  the first
+//	2  settings (settings.go)
+const stateVersion uint16 = 2
 
 // derivationLevel numbers the way primary keys follow from seeds. A state keeps the level it was made with, so that its
 // keys survive a change of the engine.
@@ -215,6 +219,7 @@ func (t *TPM) durable() []byte { return t.lasting(t.power == StaysOn || t.nv.Ord
 // lasting encodes what is in NV and, on demand, what is there as long as power is.
 func (t *TPM) lasting(keep bool) []byte {
 	c := &coder{w: wire.NewBE().Grow(len(t.saved) + 1024)}
+	t.settings.code(c)
 	c.yesNo(&t.started)
 	t.nv.code(c)
 	c.yesNo(&keep)
@@ -264,11 +269,15 @@ func (t *TPM) fleets() *fleeting {
 // decodeState is the inverse of what commit writes. It is total: any input gives a state or an error.
 func (t *TPM) decodeState(blob []byte) error {
 	c := &coder{r: wire.BE(blob)}
-	if v := c.r.U16(); c.err() == nil && v != stateVersion {
-		return fmt.Errorf("state version %d, this engine reads %d: use the version of the program that wrote it", v, stateVersion)
+	c.version = c.r.U16()
+	if c.err() == nil && (c.version == 0 || c.version > stateVersion) {
+		return fmt.Errorf("state version %d, this engine reads 1 to %d: use the version of the program that wrote it", c.version, stateVersion)
 	}
 	stamp := int64(c.r.U64())
 	t.clocks.code(c)
+	if c.since(2) {
+		t.settings.code(c)
+	}
 	c.yesNo(&t.started)
 	t.nv.code(c)
 	var keep bool
@@ -276,6 +285,7 @@ func (t *TPM) decodeState(blob []byte) error {
 	if keep {
 		t.ram.code(c)
 	}
+	t.started = t.started && keep // without what lives by power, power is gone
 	var f fleeting
 	f.code(c)
 	if err := c.err(); err != nil {

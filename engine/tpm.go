@@ -28,6 +28,7 @@ type Config struct {
 	Store   Store            // where the state lives; nil is a new NewMemoryStore
 	Profile Profile          // limits and identity; zero is PC()
 	Power   Power            // what happens between processes
+	Boot    string           // names the host's boot: another one is another boot; "" when that is not known
 }
 
 // TPM is a TPM 2.0. Its methods may be called from several goroutines; commands run one at a time.
@@ -38,6 +39,9 @@ type TPM struct {
 	store   Store
 	profile Profile
 	power   Power
+	boot    string
+
+	settings settings // survives everything
 
 	nv  permanent // survives loss of power
 	ram powered   // survives as long as power does, and TPM2_Shutdown(STATE)
@@ -66,7 +70,7 @@ var ErrClosed = errors.New("engine: the TPM was closed")
 // New loads the TPM in cfg.Store, or manufactures one there. It fails when the state cannot be read or written; a state
 // it cannot read is never overwritten.
 func New(cfg Config) (*TPM, error) {
-	t := &TPM{rand: cfg.Rand, now: cfg.Now, store: cfg.Store, profile: cfg.Profile, power: cfg.Power}
+	t := &TPM{rand: cfg.Rand, now: cfg.Now, store: cfg.Store, profile: cfg.Profile, power: cfg.Power, boot: cfg.Boot}
 	if t.rand == nil {
 		t.rand = rand.Reader
 	}
@@ -92,6 +96,7 @@ func New(cfg Config) (*TPM, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.noteBoot()
 	return t, t.commit()
 }
 
@@ -115,6 +120,9 @@ func (t *TPM) resumeState(blob []byte) error {
 	}
 	if t.power == StaysOn && t.started {
 		t.advance()
+		if t.hostRebooted() {
+			return t.reset()
+		}
 		return nil
 	}
 	t.stamp = t.now()
@@ -177,14 +185,18 @@ func (t *TPM) Reset() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advance()
+	if err := t.reset(); err != nil {
+		return err
+	}
+	return t.commit()
+}
+
+func (t *TPM) reset() error {
 	if t.started {
 		t.shutDown(suClear)
 	}
 	t.initialize()
-	if err := t.startUp(suClear); err != nil {
-		return err
-	}
-	return t.commit()
+	return t.startUp(suClear)
 }
 
 // Close saves what goes on between processes and gives the Store back. It closes the Store too if that can be closed.
