@@ -356,7 +356,7 @@ func (t *TPM) authPolicyAvailable(x *execution, h handle, r role) bool {
 		if o.Seq != nil || o.Sensitive == nil || alg == crypt.AlgNull {
 			return false
 		}
-		return r != roleAdmin || o.Public.Attrs.has(attrAdminWithPolicy)
+		return true // adminWithPolicy only forbids the auth value
 	case htNV:
 		a := t.index(h).Public.Attrs
 		switch {
@@ -451,7 +451,10 @@ func (t *TPM) answerSession(w *wire.Writer, x *execution, a *authorization, para
 		w.Sized16(nil).U8(uint8(a.attrs | sessContinue)).Sized16(nil)
 		return
 	}
-	mac := t.sessionHMAC(a, rpHash(x.cc, a.s.Alg, params), a.s.Nonce, a.nonceCaller, nil)
+	var mac []byte
+	if !a.authorizes() || !a.s.Policy.NeedPass { // a password came in the place of an HMAC, and none goes back
+		mac = t.sessionHMAC(a, rpHash(x.cc, a.s.Alg, params), a.s.Nonce, a.nonceCaller, nil)
+	}
 	w.Sized16(a.s.Nonce).U8(uint8(a.attrs)).Sized16(mac)
 	if a.s.isPolicy() && a.authorizes() {
 		a.s.Policy.reset(a.s.Alg)

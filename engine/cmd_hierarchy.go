@@ -123,7 +123,7 @@ func (t *TPM) clear(*clearIn) (*none, error) {
 	t.nv.DA.Failed, t.nv.DA.LockoutBlocked = 0, false
 	t.dropIndices(func(x *nvIndex) bool { return !x.is(nvPlatformOwned) })
 	t.nv.ResetCount, t.ram.RestartCount = 0, 0
-	t.Clock = 0
+	t.Clock, t.nv.ClockUnsafe = 0, false
 	t.ram.PCRCounter++
 	return nil, nil
 }

@@ -469,11 +469,12 @@ func (t *TPM) hierarchyOfEntity(h handle) handle {
 	return rhNull
 }
 
-// compare applies a TPM_EO to two operands of the same size, big-endian.
+// compare applies a TPM_EO to two operands of the same size, big-endian. Of two negative numbers the reference takes the
+// one whose bytes are greater for the smaller one, which is not how two's complement has it; policies in use rely on it.
 func compare(op uint16, a, b []byte) bool {
 	unsigned := bytes.Compare(a, b)
 	signed := unsigned
-	if len(a) > 0 && (a[0]^b[0])&0x80 != 0 {
+	if len(a) > 0 && (a[0]|b[0])&0x80 != 0 {
 		signed = -unsigned
 	}
 	and := make([]byte, len(a))

@@ -237,3 +237,88 @@ func TestTheHCRTMStartsPCR0FromFour(t *testing.T) {
 		t.Errorf("PCR 0 = %x, want %x", got, want)
 	}
 }
+
+// What the scripts of tpm2-tools rely on, as the reference and libtpms have it.
+func TestSignedComparisonsOfTwoNegativeNumbersAreTheReferences(t *testing.T) {
+	f := newFixture(t)
+	x := define(t, f, 0x01800001, 1, tpm2.TPMANV{})
+	for _, c := range []struct {
+		a, b byte
+		op   tpm2.TPMEO
+		want bool
+	}{
+		{0x81, 0x82, tpm2.TPMEOSignedGT, true}, {0x81, 0x80, tpm2.TPMEOSignedLT, true}, {0x81, 0x81, tpm2.TPMEOSignedGE, true},
+		{0x81, 0x01, tpm2.TPMEOSignedLT, true}, {0x01, 0x81, tpm2.TPMEOSignedGT, true}, {0x02, 0x01, tpm2.TPMEOSignedGT, true},
+		{0x81, 0x82, tpm2.TPMEOUnsignedLT, true}, {0x81, 0x82, tpm2.TPMEOSignedLT, false}, {0x01, 0x81, tpm2.TPMEOSignedLE, false},
+	} {
+		run(t, f, x.write(string([]byte{c.a}), 0))
+		s, end, err := tpm2.PolicySession(f, tpm2.TPMAlgSHA256, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = issue(f, tpm2.PolicyNV{AuthHandle: x.auth(), NVIndex: x.ref(), PolicySession: s.Handle(),
+			OperandB: tpm2.TPM2BOperand{Buffer: []byte{c.b}}, Operation: c.op})
+		if (err == nil) != c.want {
+			t.Errorf("%#x %v %#x: %v, want %v", c.a, c.op, c.b, err, c.want)
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAPolicyAuthorizesTheAdminRoleWithoutAdminWithPolicy(t *testing.T) {
+	f := newFixture(t)
+	parent := srk(t, f, tpm2.ECCSRKTemplate)
+	change := func(tp transportTPM, h tpm2.TPMISHPolicy) error {
+		return issue(tp, tpm2.PolicyCommandCode{PolicySession: h, Code: tpm2.TPMCCObjectChangeAuth})
+	}
+	item := sealed(t, f, parent, []byte("x"), nil, trial(t, f, change))
+	policy := tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(tp transportTPM, h tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error { return change(tp, h) })
+	run(t, f, tpm2.ObjectChangeAuth{ObjectHandle: named(item.ObjectHandle, item.Name, policy),
+		ParentHandle: &tpm2.NamedHandle{Handle: parent.ObjectHandle, Name: parent.Name}, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("PIN")}})
+}
+
+// A response to a policy that took a password has no HMAC: tpm2-tss refuses one.
+func TestPolicyPasswordIsAnsweredWithoutAnHMAC(t *testing.T) {
+	f := newFixture(t)
+	be := binary.BigEndian.AppendUint32
+	password := func(tp transportTPM, h tpm2.TPMISHPolicy) error {
+		_, err := tp.Send(be(be([]byte{0x80, 1, 0, 0, 0, 14}, 0x18c), uint32(h)))
+		return err
+	}
+	item := sealed(t, f, srk(t, f, tpm2.ECCSRKTemplate), []byte("x"), []byte("PIN"), trial(t, f, password))
+	s, _, err := tpm2.PolicySession(f, tpm2.TPMAlgSHA256, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := password(f, s.Handle()); err != nil {
+		t.Fatal(err)
+	}
+	auth := append(be(nil, uint32(s.Handle())), 0, 0, 1, 0, 3, 'P', 'I', 'N')
+	cmd := slices.Concat(be(be(be([]byte{0x80, 2, 0, 0, 0, 30}, 0x15e), uint32(item.ObjectHandle)), uint32(len(auth))), auth)
+	res, err := f.Send(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []byte{0x80, 2, 0, 0, 0, 54, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 'x', 0, 32} // a nonce follows, attributes, no HMAC
+	if !bytes.HasPrefix(res, want) || !bytes.HasSuffix(res, []byte{1, 0, 0}) {
+		t.Errorf("response %x", res)
+	}
+}
+
+func TestClearMakesTheClockSafe(t *testing.T) {
+	f := newFixture(t)
+	if err := f.PowerCycle(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, f, tpm2.Startup{StartupType: tpm2.TPMSUClear})
+	safe := func() bool { return bool(run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Safe) }
+	if safe() {
+		t.Fatal("the clock is safe after the power went")
+	}
+	run(t, f, tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}})
+	if !safe() {
+		t.Error("the clock is not safe after TPM2_Clear")
+	}
+}
