@@ -274,6 +274,9 @@ func rpHash(cc uint32, alg uint16, params []byte) []byte {
 func (t *TPM) authValue(h handle) []byte {
 	switch h.kind() {
 	case htPermanent:
+		if h.isACT() {
+			return t.nv.Platform.Auth
+		}
 		if a := t.authorityOf(h); a != nil {
 			return a.Auth
 		}
@@ -301,6 +304,8 @@ func (t *TPM) authValue(h handle) []byte {
 // authValueAvailable tells whether an entity can be used with its auth value in a role.
 func (t *TPM) authValueAvailable(x *execution, h handle, r role) bool {
 	switch h.kind() {
+	case htPermanent:
+		return !h.isACT() || t.nv.Platform.Enabled
 	case htTransient, htPersistent:
 		o := t.object(h)
 		switch {

@@ -105,7 +105,7 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		if in.Property < 0x40000110 || in.Property > 0x4000011f {
 			return nil, rcValue.param(2)
 		}
-		out.Data.b = make([]byte, 4) // no authenticated countdown timers
+		out.Data.b, more = t.actData(in)
 	}
 	out.More = yesNo(more)
 	return out, nil
@@ -222,7 +222,7 @@ func (t *TPM) handlesOf(property uint32) ([]uint32, error) {
 		return sessionsFrom(ids, property), nil
 	case htPermanent:
 		return []uint32{uint32(rhOwner), uint32(rhNull), uint32(rsPW), uint32(rhLockout), uint32(rhEndorsement),
-			uint32(rhPlatform), uint32(rhPlatformNV)}, nil
+			uint32(rhPlatform), uint32(rhPlatformNV), uint32(rhACT0)}, nil
 	case htTransient:
 		for i, o := range t.objects {
 			if o != nil {
@@ -274,7 +274,7 @@ func (t *TPM) allocatedPCRs() pcrSelection {
 // authPolicies is the answer of TPM_CAP_AUTH_POLICIES: the permanent handles that have a policy.
 func (t *TPM) authPolicies(in *getCapabilityIn) ([]byte, bool) {
 	var ids []uint32
-	for _, h := range []handle{rhOwner, rhLockout, rhEndorsement, rhPlatform} {
+	for _, h := range []handle{rhOwner, rhLockout, rhEndorsement, rhPlatform, rhACT0} {
 		if a := t.authorityOf(h); a.PolicyAlg != crypt.AlgNull {
 			ids = append(ids, uint32(h))
 		}

@@ -22,7 +22,7 @@ func (t *TPM) hierarchyChangeAuth(in *hierarchyChangeAuthIn) (*none, error) {
 }
 
 type setPrimaryPolicyIn struct {
-	Auth   handle `tpm:"hierarchies,user"`
+	Auth   handle `tpm:"policies,user"`
 	Policy digest2B
 	Alg    hashAlgOrNull
 }

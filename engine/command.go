@@ -200,6 +200,10 @@ var handleKinds = map[string]func(handle) bool{
 	"nvauth":      func(h handle) bool { return h == rhPlatform || h == rhOwner || h.kind() == htNV },
 	"hierarchy":   oneHandle(rhOwner, rhPlatform, rhEndorsement),
 	"hierarchies": oneHandle(rhOwner, rhPlatform, rhEndorsement, rhLockout),
+	"policies": func(h handle) bool {
+		return h == rhOwner || h == rhPlatform || h == rhEndorsement || h == rhLockout || h.isACT()
+	},
+	"act":         handle.isACT,
 	"platform":    oneHandle(rhPlatform),
 	"owner":       oneHandle(rhOwner),
 	"endorsement": oneHandle(rhEndorsement),

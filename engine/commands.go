@@ -61,6 +61,8 @@ func init() { // not an initializer: TPM2_GetCapability reads the table that hol
 		on(ccCommit, (*TPM).commitPoints),
 		on(ccECEphemeral, (*TPM).ecEphemeral),
 		on(ccZGen2Phase, (*TPM).zgen2Phase),
+		on(ccECCEncrypt, (*TPM).eccEncrypt, flagPure),
+		on(ccECCDecrypt, (*TPM).eccDecrypt),
 		on(ccEncryptDecrypt, (*TPM).encryptDecrypt),
 		on(ccEncryptDecrypt2, (*TPM).encryptDecrypt2),
 
@@ -131,6 +133,7 @@ func init() { // not an initializer: TPM2_GetCapability reads the table that hol
 		on(ccReadClock, (*TPM).readClock, flagPure),
 		on(ccClockSet, (*TPM).clockSet, flagNV, flagPP),
 		on(ccClockRateAdjust, (*TPM).clockRateAdjust, flagPP),
+		on(ccACTSetTimeout, (*TPM).actSetTimeout),
 	}
 	slices.SortFunc(commands, func(a, b *command) int { return cmp.Compare(a.cc, b.cc) })
 }

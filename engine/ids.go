@@ -24,6 +24,7 @@ const (
 	rhEndorsement handle = 0x4000000b
 	rhPlatform    handle = 0x4000000c
 	rhPlatformNV  handle = 0x4000000d
+	rhACT0        handle = 0x40000110
 )
 
 // The platform's half of the persistent handles starts here (part 2, 7.5).
@@ -177,4 +178,7 @@ const (
 	ccPolicyAuthorizeNV          uint32 = 0x192
 	ccEncryptDecrypt2            uint32 = 0x193
 	ccCertifyX509                uint32 = 0x197
+	ccACTSetTimeout              uint32 = 0x198
+	ccECCEncrypt                 uint32 = 0x199
+	ccECCDecrypt                 uint32 = 0x19a
 )

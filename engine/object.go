@@ -152,6 +152,9 @@ func (t *TPM) authorityOf(h handle) *authority {
 	case rhLockout:
 		return &t.nv.Lockout
 	}
+	if h.isACT() {
+		return &t.countdown(h).authority
+	}
 	return nil
 }
 

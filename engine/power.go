@@ -80,6 +80,7 @@ func (t *TPM) startUp(kind uint16) error {
 	}
 	t.nv.Platform.Enabled = true
 	t.pcrStartup(resume)
+	t.startCountdowns(resume)
 	if !resume {
 		t.ram.Commits = commits{}
 	}
@@ -94,7 +95,9 @@ func (t *TPM) startUp(kind uint16) error {
 func (t *TPM) resetCounters() error {
 	t.nv.ResetCount++
 	t.nv.TotalResetCount++
-	t.ram = powered{Null: hierarchy{Enabled: true}, PCRs: t.ram.PCRs}
+	pcrs := t.ram.PCRs
+	t.ram = newPowered()
+	t.ram.PCRs = pcrs
 	t.ram.SessionCounter = 1
 	return t.reseed(&t.ram.Null)
 }
@@ -116,6 +119,7 @@ func (t *TPM) shutdown(in *shutdownIn) (*none, error) {
 // shutDown prepares for the loss of power. Any later change takes it back: see execute.
 func (t *TPM) shutDown(kind uint16) {
 	t.nv.Orderly = kind
+	t.saveCountdowns()
 	t.nv.ClockUnsafe = false
 }
 

@@ -21,7 +21,7 @@ func (t *TPM) Restore(snapshot []byte) error {
 	if t.store == nil {
 		return ErrClosed
 	}
-	was := &TPM{profile: t.profile}
+	was := &TPM{profile: t.profile, ram: newPowered()}
 	was.clearFleeting()
 	if err := was.decodeState(snapshot); err != nil {
 		return err

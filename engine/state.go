@@ -13,7 +13,7 @@ import (
 // where coder.since says so, and keeps its first value in a state that lacks it.
 //
 //	1  the first
-//	2  settings (settings.go)
+//	2  settings (settings.go), countdown timers (act.go)
 const stateVersion uint16 = 2
 
 // derivationLevel numbers the way primary keys follow from seeds. A state keeps the level it was made with, so that its
@@ -151,6 +151,16 @@ type powered struct {
 	PCRs           []pcrValues
 	PCRAuths       [pcrGroups][]byte
 	Commits        commits
+	ACTs           [actCount]countdown
+}
+
+// newPowered is what a TPM has that was never started.
+func newPowered() powered {
+	p := powered{Null: hierarchy{authority: authority{PolicyAlg: crypt.AlgNull}, Enabled: true}}
+	for i := range p.ACTs {
+		p.ACTs[i].PolicyAlg = crypt.AlgNull
+	}
+	return p
 }
 
 func (p *powered) code(c *coder) {
@@ -168,6 +178,11 @@ func (p *powered) code(c *coder) {
 		c.sized(&p.PCRAuths[i], maxDigest)
 	}
 	p.Commits.code(c)
+	for i := range p.ACTs {
+		if c.since(2) {
+			p.ACTs[i].code(c)
+		}
+	}
 }
 
 // fleeting are the loaded sessions and transient objects. They are stored only by Close, and leave the store as soon as

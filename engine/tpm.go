@@ -70,7 +70,8 @@ var ErrClosed = errors.New("engine: the TPM was closed")
 // New loads the TPM in cfg.Store, or manufactures one there. It fails when the state cannot be read or written; a state
 // it cannot read is never overwritten.
 func New(cfg Config) (*TPM, error) {
-	t := &TPM{rand: cfg.Rand, now: cfg.Now, store: cfg.Store, profile: cfg.Profile, power: cfg.Power, boot: cfg.Boot}
+	t := &TPM{rand: cfg.Rand, now: cfg.Now, store: cfg.Store, profile: cfg.Profile, power: cfg.Power, boot: cfg.Boot,
+		ram: newPowered()}
 	if t.rand == nil {
 		t.rand = rand.Reader
 	}
