@@ -28,15 +28,16 @@ func TestEngineServeAnswersOnAllItsPorts(t *testing.T) {
 	env.PID = 4711
 	var stderr strings.Builder
 	env.Err = &stderr
-	status := make(chan int)
+	status := make(chan int, 1)
 	pid, socket := filepath.Join(dir, "pid"), filepath.Join(dir, "socket")
 	go func() {
 		status <- cmd.Run(ctx, env, []string{"engine", "serve", "--tpm", state, "--swtpm", "127.0.0.1:0", "--swtpm-unix", socket,
 			"--mssim", "localhost:0", "--ready-fd", "3", "--pid-file", pid})
+		w.Close()
 	}()
 	line, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("exit status %d: %s", <-status, &stderr)
 	}
 	var at map[string]string
 	if err := json.Unmarshal([]byte(line), &at); err != nil {

@@ -176,7 +176,7 @@ func (a *app) tour(ctx context.Context) (doc out.Doc, err error) {
 	dir, err := os.MkdirTemp("", "vtpmctl-tour-")
 	if err != nil {
 		return nil, fail.E(fail.OutputFailed, "no scratch folder can be made: %w", err).
-			Hint("TMPDIR names the folder to make it in")
+			Hint("TMPDIR, on Windows TMP, names the folder to make it in")
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p := player{app: a, dir: dir, state: engine.NewMemoryStore(), nonces: map[string]string{}}

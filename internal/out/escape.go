@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Escape makes foreign text safe to print in a line: unsafe runes become \x, \u or \U escapes, bytes that are not UTF-8
-// become \x escapes, and a backslash is doubled so that the escapes cannot be faked.
+// Escape makes foreign text safe to print in a line: unsafe runes become \x, \u or \U escapes, and bytes that are not
+// UTF-8 become \x escapes. In a text that has any, a backslash is doubled, so that it tells which are real; elsewhere it
+// stays, for the paths of Windows and of UEFI are full of them.
 func Escape(s string) string {
-	if plain(s, ' ') && strings.IndexByte(s, '\\') < 0 || !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) || r == '\\' || r == '\ufffd' }) {
+	if plain(s, ' ') || !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) || r == '\ufffd' }) {
 		return s
 	}
 	var b strings.Builder

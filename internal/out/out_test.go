@@ -176,7 +176,12 @@ func TestNoFormatLetsForeignTextOut(t *testing.T) {
 			}
 		}
 	}
-	if got, want := out.Escape("a\\b\n\x1b\xff\u202e\U000e0041é"), `a\\b\n\x1b\xff\u202e\U000e0041é`; got != want {
-		t.Errorf("Escape = %s, want %s", got, want)
+	for text, want := range map[string]string{
+		"a\\b\n\x1b\xff\u202e\U000e0041é": `a\\b\n\x1b\xff\u202e\U000e0041é`,
+		`C:\EFI\debian\shimx64.efi`:       `C:\EFI\debian\shimx64.efi`,
+	} {
+		if got := out.Escape(text); got != want {
+			t.Errorf("Escape = %s, want %s", got, want)
+		}
 	}
 }
