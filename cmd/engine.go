@@ -75,6 +75,7 @@ type engineInitDoc struct {
 	Folder     string `json:"folder"`
 	Created    bool   `json:"created"`
 	Encryption string `json:"encryption"`
+	Reset      string `json:"reset"` // what resets it: "explicit" or "with-host"
 }
 
 func (engineInitDoc) Schema() string { return "vtpmctl.engine-init/v1" }
@@ -90,6 +91,7 @@ func (d engineInitDoc) Table(t *out.Table) {
 func (a *app) engineInitCommand() *cobra.Command {
 	var key keyFlags
 	var force bool
+	var reset string
 	return a.command(verb{
 		use:   "init",
 		short: "make a software TPM, unless there is one",
@@ -98,12 +100,17 @@ kept beside it: that guards against a copy of one file, not against who can read
 that is kept elsewhere guards the folder too; then VTPMCTL_ENGINE_PASSPHRASE_FILE or VTPMCTL_ENGINE_KEY_FILE
 tells the other verbs where it is.
 
+Between two runs it counts as powered, and only engine reset reboots it. With --reset with-host a reboot of this machine
+resets it too. The choice is kept in the state; init with the flag changes it for a TPM that is there.
+
 It is software: root on this machine can read every secret in it while it runs.`,
-		example: "vtpmctl engine init\nvtpmctl engine init --tpm engine:/srv/vm1-tpm --passphrase-file /run/credentials/tpm",
-		exits:   []fail.Kind{fail.AuthRefused, fail.TPMBusy, fail.BadInput, fail.Permission},
+		example: "vtpmctl engine init\nvtpmctl engine init --reset with-host\n" +
+			"vtpmctl engine init --tpm engine:/srv/vm1-tpm --passphrase-file /run/credentials/tpm",
+		exits: []fail.Kind{fail.AuthRefused, fail.TPMBusy, fail.Unsupported, fail.BadInput, fail.Permission},
 		flags: func(f *pflag.FlagSet) {
 			key.define(f)
 			f.BoolVar(&force, "force", false, "destroy the TPM that is there, with all that was sealed to it")
+			f.StringVar(&reset, "reset", "", "what resets it: `WHEN` is explicit (the first choice) or with-host")
 		},
 		run: func(ctx context.Context, _ []string) (out.Doc, error) {
 			dir, err := a.engineFolder()
@@ -114,12 +121,15 @@ It is software: root on this machine can read every secret in it while it runs.`
 			if err != nil {
 				return nil, err
 			}
-			return initEngine(ctx, dir, o, force)
+			return a.initEngine(ctx, dir, o, force, reset)
 		},
 	})
 }
 
-func initEngine(ctx context.Context, dir string, o engine.FileOptions, force bool) (out.Doc, error) {
+func (a *app) initEngine(ctx context.Context, dir string, o engine.FileOptions, force bool, reset string) (out.Doc, error) {
+	if reset != "" && reset != engine.ResetExplicitly.String() && reset != engine.ResetWithHost.String() {
+		return nil, fail.E(fail.Usage, "--reset is explicit or with-host, not %q", reset)
+	}
 	store, err := engine.OpenFileStore(ctx, dir, o)
 	if err != nil {
 		return nil, tpm.EngineError(err)
@@ -131,15 +141,30 @@ func initEngine(ctx context.Context, dir string, o engine.FileOptions, force boo
 	if err = errors.Join(err, infoErr); err != nil {
 		return nil, errors.Join(tpm.EngineError(err), store.Close())
 	}
-	e, err := engine.New(engine.Config{Store: store})
+	e, err := engine.New(engine.Config{Store: store, Boot: a.Host.Boot()})
 	if err != nil {
 		return nil, errors.Join(tpm.EngineError(err), store.Close())
 	}
-	after, err := store.Info()
-	if err = errors.Join(err, e.Close()); err != nil {
+	err = a.chooseReset(e, reset)
+	after, infoErr := store.Info()
+	d := engineInitDoc{Folder: dir, Created: before == nil, Reset: e.ResetPolicy().String()}
+	if err = errors.Join(err, infoErr, e.Close()); err != nil {
 		return nil, tpm.EngineError(err)
 	}
-	return engineInitDoc{Folder: dir, Created: before == nil, Encryption: after.Encryption}, nil
+	d.Encryption = after.Encryption
+	return d, nil
+}
+
+func (a *app) chooseReset(e *engine.TPM, reset string) error {
+	switch {
+	case reset == "" || reset == e.ResetPolicy().String():
+		return nil
+	case reset == engine.ResetExplicitly.String():
+		return e.SetResetPolicy(engine.ResetExplicitly)
+	case a.Host.Boot() == "":
+		return fail.E(fail.Unsupported, "this system does not tell one boot from the next").Hint("run vtpmctl engine reset at boot")
+	}
+	return e.SetResetPolicy(engine.ResetWithHost)
 }
 
 // engineDoc is the result of engine info and engine reset.
@@ -155,6 +180,7 @@ type engineDoc struct {
 	Persistent  []tpm.Hex `json:"persistent"`
 	NV          []tpm.Hex `json:"nv"`
 	FailedTries uint32    `json:"failed_tries"`
+	Reset       string    `json:"reset"`
 }
 
 func (engineDoc) Schema() string { return "vtpmctl.engine/v1" }
@@ -170,6 +196,7 @@ func (d engineDoc) Table(t *out.Table) {
 	t.Field("persistent objects", len(d.Persistent))
 	t.Field("NV indices", len(d.NV))
 	t.Field("failed tries", d.FailedTries)
+	t.Field("reset", d.Reset)
 }
 
 func (a *app) engineInfoCommand() *cobra.Command {
@@ -189,7 +216,8 @@ func (a *app) engineResetCommand() *cobra.Command {
 		use:   "reset",
 		short: "reboot the software TPM: PCRs start over, sessions and loaded objects go",
 		long: `Between two runs of vtpmctl the software TPM counts as powered: PCRs keep what was extended. reset is the reboot:
-TPM2_Shutdown, power off and on, TPM2_Startup. Keys, NV indices and sealed data stay.`,
+TPM2_Shutdown, power off and on, TPM2_Startup. Keys, NV indices and sealed data stay. It is the only one, unless
+engine init --reset with-host chose that a reboot of this machine is one too.`,
 		example: "vtpmctl engine reset",
 		exits:   []fail.Kind{fail.MissingInput, fail.AuthRefused, fail.TPMBusy, fail.BadInput},
 		run: func(ctx context.Context, _ []string) (out.Doc, error) {
@@ -212,7 +240,7 @@ func (a *app) withEngine(ctx context.Context, act func(*engine.TPM) error) (doc 
 	if err != nil {
 		return nil, err
 	}
-	e, err := tpm.OpenEngine(ctx, dir, key, engine.StaysOn)
+	e, err := tpm.OpenEngine(ctx, dir, key, engine.Config{Boot: a.Host.Boot()})
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +252,9 @@ func (a *app) withEngine(ctx context.Context, act func(*engine.TPM) error) (doc 
 		return nil, errors.Join(err, e.Close())
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return describeEngine(ctx, conn, dir, state)
+	return describeEngine(ctx, conn, engineDoc{
+		Folder: dir, Encryption: state.Encryption, Size: state.Size, Saved: state.Saved, Reset: e.ResetPolicy().String(),
+	})
 }
 
 // stateThere makes sure that opening the engine will not make a new one.
@@ -244,7 +274,8 @@ func stateThere(ctx context.Context, dir string, key engine.FileOptions) (*engin
 	return info, errors.Join(tpm.EngineError(err), store.Close())
 }
 
-func describeEngine(ctx context.Context, conn tpm.Conn, dir string, state *engine.StateInfo) (out.Doc, error) {
+// describeEngine adds to a description what the TPM itself tells.
+func describeEngine(ctx context.Context, conn tpm.Conn, d engineDoc) (out.Doc, error) {
 	caps, err := tpm.Probe(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -254,9 +285,7 @@ func describeEngine(ctx context.Context, conn tpm.Conn, dir string, state *engin
 		return nil, err
 	}
 	now := clock.CurrentTime.ClockInfo
-	return engineDoc{
-		Folder: dir, Encryption: state.Encryption, Size: state.Size, Saved: state.Saved,
-		Resets: now.ResetCount, Restarts: now.RestartCount, Clock: now.Clock, ClockSafe: now.Safe,
-		Persistent: caps.Handles.Persistent, NV: caps.Handles.NV, FailedTries: caps.Lockout.FailedTries,
-	}, nil
+	d.Resets, d.Restarts, d.Clock, d.ClockSafe = now.ResetCount, now.RestartCount, now.Clock, bool(now.Safe)
+	d.Persistent, d.NV, d.FailedTries = caps.Handles.Persistent, caps.Handles.NV, caps.Lockout.FailedTries
+	return d, nil
 }

@@ -201,15 +201,15 @@ func (a *app) serve(ctx context.Context, o *serve.Options, key engine.FileOption
 // engineToServe opens the state. A TPM that starts off is one whose power is the server.
 func (a *app) engineToServe(ctx context.Context, o *serve.Options, key engine.FileOptions) (*engine.TPM, error) {
 	if o.Fresh {
-		if _, err := initEngine(ctx, o.Dir, key, true); err != nil {
+		if _, err := a.initEngine(ctx, o.Dir, key, true, ""); err != nil {
 			return nil, err
 		}
 	}
-	power := engine.StaysOn
+	cfg := engine.Config{Boot: a.Host.Boot()}
 	if !o.Powered || o.Startup != serve.StartupNone {
-		power = engine.OffBetween
+		cfg.Power = engine.OffBetween
 	}
-	return tpm.OpenEngine(ctx, o.Dir, key, power)
+	return tpm.OpenEngine(ctx, o.Dir, key, cfg)
 }
 
 // startup sends the TPM2_Startup that firmware would.

@@ -101,7 +101,7 @@ func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHa
 	if err != nil {
 		return out.Page{}, err
 	}
-	o := tpm.Options{Allow: allow, Named: named, EngineDir: a.engineDir(), EngineKey: key, RequireTPM: a.requireTPM}
+	o := tpm.Options{Allow: allow, Named: named, EngineDir: a.engineDir(), EngineKey: key, EngineBoot: a.Host.Boot(), RequireTPM: a.requireTPM}
 	if a.verbosity > 1 {
 		o.Trace = a.Err
 	}

@@ -13,21 +13,23 @@ type inProcess struct{ tpm *engine.TPM }
 
 // openEngine opens the engine whose state is in a folder, or makes a new one there. It waits while another process
 // holds the folder.
-func openEngine(ctx context.Context, dir string, key engine.FileOptions) (link, error) {
-	e, err := OpenEngine(ctx, dir, key, engine.StaysOn)
+func openEngine(ctx context.Context, dir string, o Options) (link, error) {
+	e, err := OpenEngine(ctx, dir, o.EngineKey, engine.Config{Boot: o.EngineBoot})
 	if err != nil {
 		return nil, err
 	}
 	return inProcess{e}, nil
 }
 
-// OpenEngine is the engine itself, for who does more with it than send commands. Errors are classified.
-func OpenEngine(ctx context.Context, dir string, key engine.FileOptions, power engine.Power) (*engine.TPM, error) {
+// OpenEngine is the engine itself with its state in a folder, for who does more with it than send commands. Errors are
+// classified.
+func OpenEngine(ctx context.Context, dir string, key engine.FileOptions, cfg engine.Config) (*engine.TPM, error) {
 	store, err := engine.OpenFileStore(ctx, dir, key)
 	if err != nil {
 		return nil, EngineError(err)
 	}
-	e, err := engine.New(engine.Config{Store: store, Power: power})
+	cfg.Store = store
+	e, err := engine.New(cfg)
 	if err != nil {
 		return nil, errors.Join(EngineError(err), store.Close())
 	}

@@ -19,6 +19,7 @@ type Options struct {
 	Record     io.Writer          // a transcript of all that crosses, secrets included: for tests only
 	EngineDir  string             // where auto looks for the engine's state; "" makes auto end at the system's TPM
 	EngineKey  engine.FileOptions // what the engine's state is encrypted under
+	EngineBoot string             // names the host's boot for an engine that is reset with it
 	RequireTPM bool               // refuse whatever emulates a TPM in software of ours
 }
 
@@ -75,7 +76,7 @@ func dial(ctx context.Context, t Target, o Options) (link, Target, error) {
 	case MSSIM:
 		l, err = dialMSSIM(ctx, t)
 	case Engine:
-		l, err = openEngine(ctx, t.Path, o.EngineKey)
+		l, err = openEngine(ctx, t.Path, o)
 	case Replay:
 		l, err = openReplay(t.Path)
 	}

@@ -14,11 +14,14 @@ type Host struct {
 	OS   string // as runtime.GOOS
 	Root fs.FS  // the root of its file system: "sys/class/dmi/id/sys_vendor"
 
-	dmi func(field string) string // where firmware strings are not files; nil where they are
+	dmi  func(field string) string // where firmware strings are not files; nil where they are
+	boot func() string             // where the name of the boot is not a file; nil where it is
 }
 
 // Local is this machine; root is the root of its file system, such as "/" or `C:\`.
-func Local(root string) Host { return Host{OS: runtime.GOOS, Root: os.DirFS(root), dmi: localDMI} }
+func Local(root string) Host {
+	return Host{OS: runtime.GOOS, Root: os.DirFS(root), dmi: localDMI, boot: localBoot}
+}
 
 // DMI is a string of the firmware's description of the machine, by its name in sysfs: "sys_vendor". What is not told,
 // or only to root, is "".

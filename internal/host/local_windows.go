@@ -1,6 +1,10 @@
 package host
 
-import "golang.org/x/sys/windows/registry"
+import (
+	"strconv"
+
+	"golang.org/x/sys/windows/registry"
+)
 
 // registryNames are the values below HARDWARE\DESCRIPTION\System\BIOS that carry DMI strings. The chassis' asset tag is
 // not among them.
@@ -19,4 +23,19 @@ func localDMI(field string) string {
 		return ""
 	}
 	return value
+}
+
+// localBoot is the number that Windows gives each boot. The time of the boot would not do: it moves when the clock is set.
+func localBoot() string {
+	const path = `SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters`
+	key, err := registry.OpenKey(registry.LOCAL_MACHINE, path, registry.QUERY_VALUE)
+	if err != nil {
+		return ""
+	}
+	defer key.Close()
+	n, _, err := key.GetIntegerValue("BootId")
+	if err != nil {
+		return ""
+	}
+	return "boot " + strconv.FormatUint(n, 10)
 }
