@@ -38,8 +38,11 @@ func (h Host) exists(path string) bool {
 }
 
 // Text reads a small text file, such as an attribute of sysfs, without the white space around it. What cannot be read
-// is "".
+// is "", and so is everything on the zero Host.
 func (h Host) Text(path string) string {
+	if h.Root == nil {
+		return ""
+	}
 	data, err := fs.ReadFile(h.Root, path)
 	if err != nil {
 		return ""
