@@ -44,7 +44,7 @@ func (d *Derivation) primeInField(candidate *big.Int, exponent uint32) *big.Int 
 	survivors := sieve(base, sieveLimit(candidate.BitLen()))
 	next, stop := iter.Pull(inOrder(base, survivors, order, exponent))
 	defer stop()
-	return d.firstPrime(next)
+	return d.firstPrime(&trials{next: next})
 }
 
 // fieldBase moves the candidate down to an odd multiple of 105.
@@ -72,64 +72,99 @@ func inOrder(base *big.Int, survivors []int, order, exponent uint32) iter.Seq[*b
 	}
 }
 
-// trial is one round of Miller-Rabin: whether w passes with the base, and the generator after the base was drawn.
-type trial struct {
+// firstPrime returns the first number that passes all rounds of Miller-Rabin, or nil.
+//
+// The generator gives each number its bases, a composite only the one it fails with. That is the first, but for the
+// chance, below 2^-40 for numbers of 1024 bits, that a composite passes a round (Damgård, Landrock and Pomerance, 1993).
+// So what fails to the base 2, which is known to be composite, costs one draw and no trial with it, and the search for
+// what does not fail needs no generator: it runs ahead on several CPUs.
+func (d *Derivation) firstPrime(numbers *trials) *big.Int {
+	for {
+		failed, w := numbers.firstLikely()
+		for _, c := range failed {
+			d.draw(c)
+		}
+		if w == nil || d.passes(w) {
+			return w
+		}
+	}
+}
+
+// trials are numbers in their order of trial.
+type trials struct {
+	next func() (*big.Int, bool)
+	seen []*big.Int // taken from next, and not yet returned
+}
+
+// maxAhead bounds the CPUs that one search may use: half of their last trials are in vain.
+const maxAhead = 4
+
+// firstLikely returns the next number that passes to the base 2, nil when there is none, and those before it.
+func (s *trials) firstLikely() (failed []*big.Int, w *big.Int) {
+	var (
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		at    int
+		found = sieveBits // where the first one is, as far as is known
+	)
+	take := func() (i int, w *big.Int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if at > found {
+			return 0, nil
+		}
+		if at == len(s.seen) {
+			w, ok := s.next()
+			if !ok {
+				return 0, nil
+			}
+			s.seen = append(s.seen, w)
+		}
+		at++
+		return at - 1, s.seen[at-1]
+	}
+	work := func() {
+		for i, w := take(); w != nil; i, w = take() {
+			if passesFermat(w) {
+				mu.Lock()
+				found = min(found, i)
+				mu.Unlock()
+			}
+		}
+	}
+	for range min(runtime.GOMAXPROCS(0), maxAhead) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	if found >= len(s.seen) {
+		return s.seen, nil
+	}
+	failed, w = s.seen[:found], s.seen[found]
+	s.seen = s.seen[found+1:]
+	return failed, w
+}
+
+// round is one round of Miller-Rabin: whether w passes with the base, and the generator after the base was drawn.
+type round struct {
 	w, base *big.Int
 	after   Derivation
 	passes  bool
 }
 
-// firstPrime returns the first number that passes all rounds. Nearly every composite falls in its first round, and the
-// bases of later numbers are drawn whatever the outcome, so first rounds run ahead on all CPUs. When a number passes,
-// the generator goes back to where it was after that number's base, as if the numbers behind it had not been looked at.
-func (d *Derivation) firstPrime(next func() (*big.Int, bool)) *big.Int {
-	var ahead []trial // drawn and judged, in order
-	var pending []*big.Int
-	for {
-		ahead = ahead[:0]
-		for range max(1, runtime.GOMAXPROCS(0)) {
-			w, ok := take(&pending, next)
-			if !ok {
-				break
-			}
-			ahead = append(ahead, d.draw(w))
-		}
-		if len(ahead) == 0 {
-			return nil
-		}
-		judge(ahead)
-		i := slices.IndexFunc(ahead, func(t trial) bool { return t.passes })
-		if i < 0 {
-			continue
-		}
-		*d = ahead[i].after
-		if d.passesRest(ahead[i].w) {
-			return ahead[i].w
-		}
-		for _, t := range ahead[i+1:] {
-			pending = append(pending, t.w)
-		}
+// passes does all rounds of Miller-Rabin, one on each CPU. If one fails, the generator is left as it was after that
+// round's base.
+func (d *Derivation) passes(w *big.Int) bool {
+	rounds := make([]round, millerRabinRounds(w.BitLen()))
+	var wg sync.WaitGroup
+	for i := range rounds {
+		rounds[i] = d.draw(w)
+		wg.Go(rounds[i].run)
 	}
-}
-
-func take(pending *[]*big.Int, next func() (*big.Int, bool)) (*big.Int, bool) {
-	if q := *pending; len(q) > 0 {
-		*pending = q[1:]
-		return q[0], true
-	}
-	return next()
-}
-
-// passesRest does the rounds after the first. If one fails, the generator is left as it was after that round's base.
-func (d *Derivation) passesRest(w *big.Int) bool {
-	rest := make([]trial, millerRabinRounds(w.BitLen())-1)
-	for i := range rest {
-		rest[i] = d.draw(w)
-	}
-	judge(rest)
-	for _, t := range rest {
-		if !t.passes {
-			*d = t.after
+	wg.Wait()
+	for _, r := range rounds {
+		if !r.passes {
+			*d = r.after
 			return false
 		}
 	}
@@ -137,37 +172,27 @@ func (d *Derivation) passesRest(w *big.Int) bool {
 }
 
 // draw takes a base from the generator, 1 < base < w-1.
-func (d *Derivation) draw(w *big.Int) trial {
+func (d *Derivation) draw(w *big.Int) round {
 	limit := new(big.Int).Sub(w, big.NewInt(1))
 	for {
 		base, _ := randomBits(d, w.BitLen())
 		if base.Cmp(big.NewInt(1)) > 0 && base.Cmp(limit) < 0 {
-			return trial{w: w, base: base, after: *d}
+			return round{w: w, base: base, after: *d}
 		}
 	}
 }
 
-// judge runs the trials, one on each CPU.
-func judge(trials []trial) {
-	var wg sync.WaitGroup
-	for i := 1; i < len(trials); i++ {
-		wg.Go(trials[i].run)
-	}
-	trials[0].run()
-	wg.Wait()
-}
-
 // run does one round of Miller-Rabin (FIPS 186-5, B.3.1).
-func (t *trial) run() {
+func (r *round) run() {
 	one := big.NewInt(1)
-	minusOne := new(big.Int).Sub(t.w, one)
+	minusOne := new(big.Int).Sub(r.w, one)
 	twos := minusOne.TrailingZeroBits()
 	z := new(big.Int).Rsh(minusOne, twos)
-	z.Exp(t.base, z, t.w)
-	t.passes = z.Cmp(one) == 0 || z.Cmp(minusOne) == 0
-	for i := uint(1); i < twos && !t.passes; i++ {
-		z.Mul(z, z).Mod(z, t.w)
-		t.passes = z.Cmp(minusOne) == 0
+	z.Exp(r.base, z, r.w)
+	r.passes = z.Cmp(one) == 0 || z.Cmp(minusOne) == 0
+	for i := uint(1); i < twos && !r.passes; i++ {
+		z.Mul(z, z).Mod(z, r.w)
+		r.passes = z.Cmp(minusOne) == 0
 	}
 }
 
