@@ -59,3 +59,23 @@ func writeFile(input, path string, force bool, write func(io.Writer) error) erro
 	}
 	return w.Commit()
 }
+
+// readStart reads at most limit bytes from the start of a file or a disk.
+func (a *app) readStart(path string, limit int64) ([]byte, error) {
+	r, err := a.openInput(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit))
+	if err != nil {
+		return nil, fail.E(fail.Failed, "%s: %w", path, err)
+	}
+	return data, nil
+}
+
+// exists tells whether there is a file of that name.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -15,8 +15,8 @@ import (
 )
 
 func (a *app) pcrCommand() *cobra.Command {
-	return noun("pcr", "read, extend and compare platform configuration registers",
-		a.pcrReadCommand(), a.pcrExtendCommand(), a.pcrResetCommand(), a.pcrCompareCommand())
+	return noun("pcr", "read, extend, compare and foretell platform configuration registers",
+		a.pcrReadCommand(), a.pcrExtendCommand(), a.pcrResetCommand(), a.pcrCompareCommand(), a.pcrPredictCommand())
 }
 
 // pcrDoc is the result of pcr read.

@@ -187,6 +187,21 @@ func ruleNames(rules []rule) string {
 	return strings.Join(names, ", nor ")
 }
 
+// Covers tells whether the event's digests are those of the concatenated parts: in every bank known here, and one at
+// least.
+func (e *Event) Covers(parts ...[]byte) bool {
+	known := 0
+	for i := range e.Digests {
+		if d := &e.Digests[i]; d.Alg.Known() {
+			if !bytes.Equal(d.Alg.Sum(parts...), d.Value) {
+				return false
+			}
+			known++
+		}
+	}
+	return known > 0
+}
+
 // compare hashes data in every bank the event has a digest for.
 func (e *Event) compare(data []byte) (matched, missed []Alg) {
 	for i := range e.Digests {

@@ -76,6 +76,9 @@ func parseVariable(data []byte) (*Variable, error) {
 	return v, nil
 }
 
+// Content is what the variable holds, as a view into the log.
+func (v *Variable) Content() []byte { return v.content }
+
 // isLoadOption matches the names of load options: a kind and four hex digits (UEFI 2.10, section 3.1.1).
 func isLoadOption(name string) bool {
 	for _, kind := range []string{"Boot", "Driver", "SysPrep", "PlatformRecovery", "OsRecovery"} {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
@@ -110,8 +111,11 @@ func Replayed(log *eventlog.Log) *Values {
 	return v
 }
 
-// ForLog gives the values in the shape that eventlog compares with.
+// ForLog gives the values in the shape that eventlog compares with; none give none.
 func (v *Values) ForLog() eventlog.Values {
+	if v == nil {
+		return nil
+	}
 	values := make(eventlog.Values, len(v.Banks))
 	for _, b := range v.Banks {
 		values[b.Bank] = make(map[int]Hex, len(b.PCRs))
@@ -120,6 +124,17 @@ func (v *Values) ForLog() eventlog.Values {
 		}
 	}
 	return values
+}
+
+// FromLog makes values of the shape that eventlog compares with, banks by number.
+func FromLog(values eventlog.Values) *Values {
+	v := &Values{Banks: []BankValues{}}
+	for _, bank := range slices.Sorted(maps.Keys(values)) {
+		for n, digest := range values[bank] {
+			v.Set(bank, n, digest)
+		}
+	}
+	return v
 }
 
 // Selection is what v has values of.

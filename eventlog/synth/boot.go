@@ -17,12 +17,17 @@ type Machine struct {
 	Firmware   string   // firmware version
 	DBX        []string // names of revoked images
 
-	Shim, GRUB, Kernel, Initrd []byte // shim and GRUB chain; the UKI boot uses Kernel and Initrd too
-	Stub                       []byte // systemd-stub
-	Cmdline                    string // kernel command line
-	KernelVersion              string // in file names
-	GRUBConfig                 string // commands GRUB runs before it boots, one a line
-	BootManager, WindowsLoader []byte // Windows
+	Shim, GRUB, Kernel, Initrd []byte   // shim and GRUB chain; the UKI boot uses Kernel and Initrd too
+	Stub                       []byte   // systemd-stub
+	StubVersion                int      // that it says it has
+	SystemdBoot                []byte   // systemd-boot
+	LoaderConf                 string   // its configuration
+	MOK                        []string // names of machine owner keys
+	RootGUID                   string   // of the root partition
+	Cmdline                    string   // kernel command line
+	KernelVersion              string   // in file names
+	GRUBConfig                 string   // commands GRUB runs before it boots, one a line
+	BootManager, WindowsLoader []byte   // Windows
 	Windows                    WindowsState
 }
 
@@ -45,6 +50,7 @@ func Default() Machine {
 		Banks: []eventlog.Alg{eventlog.SHA1, eventlog.SHA256}, SecureBoot: true, Firmware: "2026.05-1",
 		DBX:  []string{"revoked boot manager 1", "revoked boot manager 2", "revoked shim 15.4"},
 		Shim: []byte("shim 15.8, signed"), GRUB: []byte("grub 2.12, signed"), Stub: []byte("systemd-stub 257"),
+		StubVersion: 257, SystemdBoot: []byte("systemd-boot 257"), LoaderConf: "timeout 3\n", MOK: []string{distroCA}, RootGUID: rootGUID,
 		Kernel: []byte("linux 6.12.41, signed"), Initrd: []byte("initrd for 6.12.41"), KernelVersion: "6.12.41-cloud-amd64",
 		Cmdline:     "root=UUID=6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8 ro console=ttyS0 quiet",
 		GRUBConfig:  "set default=0\nset timeout=5\ninsmod part_gpt\ninsmod ext2\nsearch --no-floppy --fs-uuid --set=root 6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8",
@@ -110,23 +116,23 @@ const (
 )
 
 // bootOption measures the boot variables, the attempt to boot, and the separators.
-func (m *Machine) bootOption(b *Builder, description, file string) {
+func (m *Machine) bootOption(b *Builder, description, file string, data ...byte) {
 	boot := func(name string, data []byte) {
 		b.Event(1, eventlog.EVEFIVariableBoot, data, Variable(globalVariable, name, data)) // OVMF hashes the value only
 	}
 	boot("BootOrder", []byte{3, 0, 0, 0})
-	boot("Boot0003", loadOption(description, slices.Concat(diskNode(), filePathNode(file), endOfPath)))
-	boot("Boot0000", loadOption("UiApp", slices.Concat(node(4, 7, guid(owner)), node(4, 6, guid(owner)), endOfPath)))
+	boot("Boot0003", loadOption(description, slices.Concat(diskNode(), filePathNode(file), endOfPath), data))
+	boot("Boot0000", loadOption("UiApp", slices.Concat(node(4, 7, guid(owner)), node(4, 6, guid(owner)), endOfPath), nil))
 	b.Data(4, eventlog.EVEFIAction, []byte("Calling EFI Application from Boot Option"))
 	for _, pcr := range pcr0to6 {
 		b.Data(pcr, eventlog.EVSeparator, make([]byte, 4))
 	}
-	b.Data(5, eventlog.EVEFIGPTEvent, gptData(rootGUID))
+	b.Data(5, eventlog.EVEFIGPTEvent, gptData(m.RootGUID))
 }
 
 // load measures the start of an image.
 func (m *Machine) load(b *Builder, image []byte, path []byte) {
-	b.Event(4, eventlog.EVEFIBootServicesApp, image, imageLoad(image, path))
+	b.Event(4, eventlog.EVEFIBootServicesApp, measured(image), imageLoad(image, path))
 }
 
 // vouched measures which certificate let the next image run.
@@ -146,15 +152,15 @@ func (m *Machine) exitBootServices(b *Builder) {
 // ShimGRUB boots Linux the way most distributions do: shim, GRUB, kernel and initrd from a menu.
 func ShimGRUB(m Machine) *Recording {
 	b := m.firmware()
-	m.bootOption(b, "debian", `\EFI\debian\shimx64.efi`)
+	m.bootOption(b, "debian", shimPath)
 	m.vouched(b, imageSecurity, "db", loaderCA)
-	m.load(b, m.Shim, diskPath(`\EFI\debian\shimx64.efi`))
+	m.load(b, m.Shim, diskPath(shimPath))
 	m.shim(b)
 	m.vouched(b, shimLock, "Shim", distroCA)
-	m.load(b, m.GRUB, slices.Concat(filePathNode(`\EFI\debian\grubx64.efi`), endOfPath))
+	m.load(b, m.GRUB, slices.Concat(filePathNode(grubPath), endOfPath))
 	m.grub(b)
 	m.load(b, m.Kernel, endOfPath)
-	m.linuxStub(b)
+	m.linuxStub(b, "BOOT_IMAGE="+m.kernelPath()+" "+m.Cmdline)
 	m.exitBootServices(b)
 	return b.Recording()
 }
@@ -164,7 +170,7 @@ func (m *Machine) shim(b *Builder) {
 	mok := func(name string, content []byte) {
 		b.Event(14, eventlog.EVIPL, content, append([]byte(name), 0))
 	}
-	mok("MokList", signatureList(certX509, Certificate(distroCA)))
+	mok("MokList", signatureList(certX509, certificates(m.MOK)...))
 	mok("MokListX", hashList("revoked grub 2.04"))
 	if !m.SecureBoot {
 		mok("MokSBState", []byte{1})
@@ -181,11 +187,14 @@ func (m *Machine) grub(b *Builder) {
 	}
 	file := func(path string, content []byte) { b.Event(9, eventlog.EVIPL, content, append([]byte(path), 0)) }
 	file("(hd0,gpt1)/EFI/debian/grub.cfg", []byte("configfile /boot/grub/grub.cfg"))
-	file("/boot/grub/grub.cfg", []byte(m.GRUBConfig))
+	file("/boot/grub/grub.cfg", []byte(m.grubConfig()))
 	for line := range lines(m.GRUBConfig) {
 		command("grub_cmd", line)
 	}
-	kernel, initrd := "/boot/vmlinuz-"+m.KernelVersion, "/boot/initrd.img-"+m.KernelVersion
+	kernel, initrd := m.kernelPath(), m.initrdPath()
+	if m.real() {
+		command("grub_cmd", "menuentry Debian --class debian "+m.menuBlock())
+	}
 	command("grub_cmd", fmt.Sprintf("linux %s %s", kernel, m.Cmdline))
 	file(kernel, m.Kernel)
 	command("kernel_cmdline", kernel+" "+m.Cmdline)
@@ -194,11 +203,11 @@ func (m *Machine) grub(b *Builder) {
 }
 
 // linuxStub measures what the kernel's EFI stub was given.
-func (m *Machine) linuxStub(b *Builder) {
+func (m *Machine) linuxStub(b *Builder, cmdline string) {
 	tag := func(id uint32, name string, content []byte) {
 		b.Event(9, eventlog.EVEventTag, content, tagged(id, append([]byte(name), 0)))
 	}
-	tag(0x8f3b22ed, "LOADED_IMAGE::LoadOptions", utf16z("BOOT_IMAGE=/boot/vmlinuz-"+m.KernelVersion+" "+m.Cmdline))
+	tag(0x8f3b22ed, "LOADED_IMAGE::LoadOptions", utf16z(cmdline))
 	tag(0x8f3b22ec, "Linux initrd", m.Initrd)
 }
 
@@ -208,22 +217,50 @@ func tagged(id uint32, data []byte) []byte { return wire.NewLE().U32(id).Sized32
 // UKI boots a unified kernel image straight from firmware: systemd-stub measures its sections into PCR 11.
 func UKI(m Machine) *Recording {
 	b := m.firmware()
-	file := `\EFI\Linux\linux-` + m.KernelVersion + `.efi`
-	m.bootOption(b, "Linux", file)
+	m.bootOption(b, "Linux", m.ukiPath())
 	m.vouched(b, imageSecurity, "db", loaderCA)
-	m.load(b, slices.Concat(m.Stub, m.Kernel, []byte(m.Cmdline), m.Initrd), diskPath(file))
-	for _, s := range []struct {
-		name    string
-		content []byte
-	}{
-		{".linux", m.Kernel}, {".osrel", []byte("ID=debian\nVERSION_ID=13\n")}, {".cmdline", []byte(m.Cmdline)},
-		{".initrd", m.Initrd}, {".uname", []byte(m.KernelVersion)},
-	} {
-		b.Event(11, eventlog.EVIPL, append([]byte(s.name), 0), utf16z(s.name))
-		b.Event(11, eventlog.EVIPL, s.content, utf16z(s.name))
+	m.unified(b)
+	m.exitBootServices(b)
+	return b.Recording()
+}
+
+// SystemdBoot boots a unified kernel image by way of systemd-boot.
+func SystemdBoot(m Machine) *Recording {
+	b := m.firmware()
+	m.bootOption(b, "Linux Boot Manager", systemdBootPath)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
+	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	m.unified(b)
+	m.exitBootServices(b)
+	return b.Recording()
+}
+
+// unified starts the unified kernel image: its stub measures the sections, and starts the kernel in it. From version 252
+// firmware does not measure that kernel under Secure Boot.
+func (m *Machine) unified(b *Builder) {
+	m.load(b, m.UnifiedImage(), diskPath(m.ukiPath()))
+	for _, s := range m.sections() {
+		b.Event(11, eventlog.EVIPL, append([]byte(s.Name), 0), utf16z(s.Name))
+		b.Event(11, eventlog.EVIPL, s.Content, utf16z(s.Name))
 	}
-	m.load(b, m.Kernel, endOfPath)
-	m.linuxStub(b)
+	if !m.real() || !m.SecureBoot {
+		m.load(b, m.Kernel, endOfPath)
+	}
+	m.linuxStub(b, m.Cmdline)
+}
+
+// Type1 boots a kernel and an initrd of their own by way of systemd-boot.
+func Type1(m Machine) *Recording {
+	b := m.firmware()
+	m.bootOption(b, "Linux Boot Manager", systemdBootPath)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
+	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	m.load(b, m.Kernel, diskPath(`\vmlinuz.efi`))
+	cmdline := `initrd=\initrd.img ` + m.Cmdline
+	b.Data(12, eventlog.EVIPL, utf16z(cmdline))
+	m.linuxStub(b, cmdline)
 	m.exitBootServices(b)
 	return b.Recording()
 }
@@ -231,10 +268,10 @@ func UKI(m Machine) *Recording {
 // Direct boots a kernel through its EFI stub, as QEMU's -kernel does.
 func Direct(m Machine) *Recording {
 	b := m.firmware()
-	m.bootOption(b, "Linux", `\vmlinuz.efi`)
+	m.bootOption(b, "Linux", `\vmlinuz.efi`, utf16z(m.Cmdline)...)
 	m.vouched(b, imageSecurity, "db", loaderCA)
 	m.load(b, m.Kernel, diskPath(`\vmlinuz.efi`))
-	m.linuxStub(b)
+	m.linuxStub(b, m.Cmdline)
 	m.exitBootServices(b)
 	return b.Recording()
 }

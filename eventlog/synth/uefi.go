@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -75,22 +76,27 @@ func hashList(names ...string) []byte {
 
 // Certificate is a certificate of the given common name, the same on every call. It is written by hand, because package
 // x509's way of making one is a hundred kilobytes of a binary that makes none in earnest; its signature is no signature.
-func Certificate(name string) []byte {
+func Certificate(name string) []byte { return certificate(name, name) }
+
+// certificate is one that an issuer gave to a name.
+func certificate(name, issuer string) []byte {
 	const sequence, set, integer, bits, octets, oid, utf8, utcTime, version, extensions = 0x30, 0x31, 2, 3, 4, 6, 12, 23, 0xa0, 0xa3
 	seed := sha256.Sum256([]byte("vtpmctl synth " + name))
 	attribute := func(kind byte, value string) []byte {
 		return der(set, der(sequence, der(oid, []byte{0x55, 4, kind}), der(utf8, []byte(value))))
 	}
 	ed25519 := der(sequence, der(oid, []byte{0x2b, 0x65, 0x70}))
-	who := der(sequence, attribute(10, "vtpmctl synthetic log"), attribute(3, name))
+	who := func(name string) []byte {
+		return der(sequence, attribute(10, "vtpmctl synthetic log"), attribute(3, name))
+	}
 	isCA := der(octets, der(sequence, der(1, []byte{0xff})))
 	constraints := der(sequence, der(oid, []byte{0x55, 0x1d, 19}), der(1, []byte{0xff}), isCA)
 	body := der(sequence,
 		der(version, der(integer, []byte{2})),
 		der(integer, []byte{seed[0]&0x3f | 0x40, seed[1]}),
-		ed25519, who,
+		ed25519, who(issuer),
 		der(sequence, der(utcTime, []byte("240101000000Z")), der(utcTime, []byte("490101000000Z"))),
-		who,
+		who(name),
 		der(sequence, ed25519, der(bits, []byte{0}, seed[:])),
 		der(extensions, der(sequence, constraints)),
 	)
@@ -150,24 +156,28 @@ func imageLoad(image, path []byte) []byte {
 }
 
 // loadOption is EFI_LOAD_OPTION, the content of a Boot#### variable.
-func loadOption(description string, path []byte) []byte {
-	w := wire.NewLE().U32(1).U16(uint16(len(path))).Bytes(utf16z(description)).Bytes(path)
+func loadOption(description string, path, data []byte) []byte {
+	w := wire.NewLE().U32(1).U16(uint16(len(path))).Bytes(utf16z(description)).Bytes(path).Bytes(data)
 	return w.Out()
 }
 
-// gptData is UEFI_GPT_DATA: the header and the entries in use.
+// gptData is UEFI_GPT_DATA: the header and the entries in use. The header has the checksum of all entries, as on disk.
 func gptData(root string) []byte {
 	type part struct{ kind, id, name string }
 	parts := []part{{espType, espGUID, "EFI System"}, {linuxType, root, "root"}}
-	w := wire.NewLE().Bytes([]byte("EFI PART")).U32(0x10000).U32(92).U32(0x12345678).U32(0)
-	w.U64(1).U64(41943039).U64(34).U64(41943006).Bytes(guid(diskGUID)).U64(2).U32(128).U32(128).U32(0x9abcdef0)
-	w.U64(uint64(len(parts)))
+	entries := wire.NewLE()
 	first := uint64(2048)
 	for _, p := range parts {
 		name := make([]byte, 72)
 		copy(name, utf16le(p.name))
-		w.Bytes(guid(p.kind)).Bytes(guid(p.id)).U64(first).U64(first + 1048575).U64(0).Bytes(name)
+		entries.Bytes(guid(p.kind)).Bytes(guid(p.id)).U64(first).U64(first + 1048575).U64(0).Bytes(name)
 		first += 1048576
 	}
-	return w.Out()
+	table := make([]byte, gptEntries*128)
+	copy(table, entries.Out())
+	w := wire.NewLE().Bytes([]byte("EFI PART")).U32(0x10000).U32(92).U32(0x12345678).U32(0)
+	w.U64(1).U64(41943039).U64(34).U64(41943006).Bytes(guid(diskGUID)).U64(2).U32(gptEntries).U32(128).U32(crc32.ChecksumIEEE(table))
+	return w.U64(uint64(len(parts))).Bytes(entries.Out()).Out()
 }
+
+const gptEntries = 128

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -48,4 +49,13 @@ func (h Host) Text(path string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
+}
+
+// PCR is the value of a PCR in hex, as the kernel shows it to everybody without a TPM command of ours; "" where it does
+// not. The kernel's name of a bank has no number of bits after sm3.
+func (h Host) PCR(bank string, n int) string {
+	if bank == "sm3_256" {
+		bank = "sm3"
+	}
+	return h.Text("sys/class/tpm/tpm0/pcr-" + bank + "/" + strconv.Itoa(n))
 }

@@ -1,0 +1,243 @@
+// Package files finds the files behind an event log: digests of boot loaders, kernels and configuration stand in the log
+// without what was hashed, and the file systems a boot reads from still have it. It is given these as fs.FS and only
+// reads; it knows no TPM.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/authenticode"
+)
+
+// Root is a file system, or a folder of one, that boots read from.
+type Root struct {
+	Name string // where the system has it, such as "/boot/efi"
+	FS   fs.FS
+	Walk bool // look at every file: a boot partition, not the whole system
+}
+
+// Disk is what a machine boots from.
+type Disk struct {
+	Roots []Root
+
+	index map[string]Origin // by digest, in the bank below
+	bank  eventlog.Alg
+}
+
+// Bounds of a search.
+const (
+	MaxFile   = 1 << 30 // bytes of a file
+	maxFiles  = 20000   // files of all roots
+	maxFolder = 16      // folders in one another
+)
+
+// Origin says where measured bytes come from.
+type Origin struct {
+	File string `json:"file"` // with the name of its root
+	As   string `json:"as"`   // what of it was measured: "content", "authenticode", "section .initrd", …
+}
+
+func (o Origin) String() string {
+	if o.As == asContent {
+		return o.File
+	}
+	return o.File + " (" + o.As + ")"
+}
+
+// The ways a file may be measured, besides the two of its sections.
+const (
+	asContent = "content"
+	asImage   = "authenticode"
+)
+
+// File is a file of a Disk.
+type File struct {
+	Path string // with the name of its root
+	root *Root
+	name string // within the root
+}
+
+// Read reads the file.
+func (f *File) Read() ([]byte, error) { return read(f.root.FS, f.name) }
+
+func read(fsys fs.FS, name string) ([]byte, error) {
+	r, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() // it was opened for reading
+	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	if err == nil && len(data) > MaxFile {
+		err = fmt.Errorf("%s has more than %d bytes", name, MaxFile)
+	}
+	return data, err
+}
+
+// Named lists the files that a boot may mean by a path: GRUB's "(hd0,gpt2)/vmlinuz" and UEFI's `\EFI\BOOT\BOOTX64.EFI`
+// are relative to a partition, and any root may be that.
+func (d *Disk) Named(bootPath string) []File {
+	p := strings.ReplaceAll(bootPath, `\`, "/")
+	if rest, device := strings.CutPrefix(p, "("); device {
+		_, p, _ = strings.Cut(rest, ")")
+	}
+	p = strings.TrimPrefix(path.Clean("/"+p), "/")
+	var found []File
+	for i := range d.Roots {
+		root := &d.Roots[i]
+		name, ok := locate(root.FS, p)
+		if !ok {
+			continue
+		}
+		f := File{Path: path.Join(root.Name, name), root: root, name: name}
+		if !slices.ContainsFunc(found, func(g File) bool { return g.Path == f.Path }) { // "/" has "/boot" in it
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// locate finds a regular file whatever the case of its path: FAT does not distinguish.
+func locate(fsys fs.FS, p string) (string, bool) {
+	if info, err := fs.Stat(fsys, p); err == nil {
+		return p, info.Mode().IsRegular()
+	}
+	at := "."
+	for want := range strings.SplitSeq(p, "/") {
+		entries, err := fs.ReadDir(fsys, at)
+		i := slices.IndexFunc(entries, func(e fs.DirEntry) bool { return strings.EqualFold(e.Name(), want) })
+		if err != nil || i < 0 {
+			return "", false
+		}
+		at = path.Join(at, entries[i].Name())
+	}
+	info, err := fs.Stat(fsys, at)
+	return at, err == nil && info.Mode().IsRegular()
+}
+
+// Find tells which file of the walked roots was measured as an event.
+func (d *Disk) Find(e *eventlog.Event) (Origin, bool) {
+	if d.index == nil {
+		d.build(e)
+	}
+	digest := e.Digest(d.bank)
+	o, ok := d.index[string(digest)]
+	return o, ok && len(digest) > 0
+}
+
+// build hashes every file, in the bank of the first event that is looked for.
+func (d *Disk) build(e *eventlog.Event) {
+	d.index = make(map[string]Origin)
+	for _, digest := range e.Digests {
+		if digest.Alg.Known() && (d.bank == 0 || digest.Alg == eventlog.SHA256) {
+			d.bank = digest.Alg
+		}
+	}
+	if d.bank == 0 {
+		return
+	}
+	for f := range d.walk {
+		data, err := f.Read()
+		if err != nil {
+			continue // a file that cannot be read explains nothing
+		}
+		for as, parts := range Readings(data) {
+			sum := string(d.bank.Sum(parts...))
+			if _, twice := d.index[sum]; !twice {
+				d.index[sum] = Origin{f.Path, as}
+			}
+		}
+	}
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
+
+// walk yields the files of the roots to be walked.
+func (d *Disk) walk(yield func(*File) bool) {
+	count := 0
+	for i := range d.Roots {
+		root := &d.Roots[i]
+		if !root.Walk {
+			continue
+		}
+		err := fs.WalkDir(root.FS, ".", func(name string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil: // a folder that cannot be read
+				return fs.SkipDir
+			case entry.IsDir() && strings.Count(name, "/") >= maxFolder:
+				return fs.SkipDir
+			case !entry.Type().IsRegular():
+				return nil
+			}
+			if count++; count > maxFiles || !yield(&File{Path: path.Join(root.Name, name), root: root, name: name}) {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return
+		}
+	}
+}
+
+// emptySize is a file with nothing in it, which explains any event that measured nothing.
+const emptySize = 0
+
+// Readings are the ways in which a file may have been measured: its content, an image by its Authenticode digest, the
+// sections of an image as systemd-stub measures them, and the kernel in one as firmware does.
+func Readings(data []byte) func(yield func(as string, parts [][]byte) bool) {
+	return func(yield func(string, [][]byte) bool) {
+		if len(data) == emptySize || !yield(asContent, [][]byte{data}) {
+			return
+		}
+		image, err := authenticode.Parse(data)
+		if err != nil {
+			return
+		}
+		if parts, err := image.Covered(); err == nil && !yield(asImage, parts) {
+			return
+		}
+		for i := range image.Sections {
+			s := &image.Sections[i]
+			if len(s.Data) == 0 {
+				continue
+			}
+			if parts := s.Loaded(); parts != nil && !yield("section "+s.Name, parts) {
+				return
+			}
+			if s.Name != kernelSection {
+				continue
+			}
+			if inner, err := authenticode.Parse(s.Data); err == nil {
+				if parts, err := inner.Covered(); err == nil && !yield(asImage+" of section "+s.Name, parts) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// kernelSection holds the kernel of a unified kernel image.
+const kernelSection = ".linux"
+
+// At is the file with a full name, as Origin and File.Path have it.
+func (d *Disk) At(name string) (*File, bool) {
+	for i := range d.Roots {
+		root := &d.Roots[i]
+		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(root.Name, "/")+"/")
+		if !ok {
+			continue
+		}
+		if info, err := fs.Stat(root.FS, rest); err == nil && info.Mode().IsRegular() {
+			return &File{Path: name, root: root, name: rest}, true
+		}
+	}
+	return nil, false
+}

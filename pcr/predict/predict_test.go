@@ -1,0 +1,288 @@
+package predict_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/eventlog/files"
+	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/pcr/predict"
+)
+
+type boot = func(synth.Machine) *synth.Recording
+
+var boots = map[string]boot{
+	"shim and GRUB": synth.ShimGRUB, "UKI": synth.UKI, "systemd-boot and UKI": synth.SystemdBoot,
+	"systemd-boot and kernel": synth.Type1, "EFI stub": synth.Direct,
+}
+
+// valuesOf plays a recording into PCRs that start at zero.
+func valuesOf(rec *synth.Recording) eventlog.Values {
+	v := eventlog.Values{}
+	for _, bank := range []eventlog.Alg{eventlog.SHA1, eventlog.SHA256} {
+		v[bank] = rec.PCRs(bank)
+	}
+	return v
+}
+
+// diskOf is the file system a machine boots from.
+func diskOf(m synth.Machine) (*files.Disk, fstest.MapFS) {
+	tree := fstest.MapFS{}
+	for name, data := range m.Files() {
+		tree[name] = &fstest.MapFile{Data: data}
+	}
+	return rootsOf(tree), tree
+}
+
+func rootsOf(tree fstest.MapFS) *files.Disk {
+	d := &files.Disk{}
+	for _, dir := range []string{"boot/efi", "boot"} {
+		sub, err := tree.Sub(dir)
+		if err != nil {
+			panic(err)
+		}
+		d.Roots = append(d.Roots, files.Root{Name: "/" + dir, FS: sub, Walk: true})
+	}
+	d.Roots = append(d.Roots, files.Root{Name: "/", FS: tree})
+	return d
+}
+
+func machineOf(t *testing.T, rec *synth.Recording, disk *files.Disk) *predict.Machine {
+	t.Helper()
+	log, err := eventlog.Parse(rec.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return predict.New(log, valuesOf(rec), disk)
+}
+
+// confidences lists the PCRs by confidence, such as "exact 0,7".
+func confidences(f *predict.Forecast) map[predict.Confidence]string {
+	lists := make(map[predict.Confidence][]string)
+	for _, p := range f.PCRs {
+		lists[p.Confidence] = append(lists[p.Confidence], fmt.Sprint(p.Index))
+	}
+	out := make(map[predict.Confidence]string)
+	for c, l := range lists {
+		out[c] = strings.Join(l, ",")
+	}
+	return out
+}
+
+func changed(f *predict.Forecast) string {
+	var list []string
+	for _, p := range f.PCRs {
+		if p.Changed {
+			list = append(list, fmt.Sprint(p.Index))
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+func TestThisBootIsForetoldFromItsFiles(t *testing.T) {
+	for name, boot := range boots {
+		t.Run(name, func(t *testing.T) {
+			m := synth.OnDisk()
+			rec := boot(m)
+			disk, _ := diskOf(m)
+			f := machineOf(t, rec, disk).Current()
+			want := map[predict.Confidence]string{predict.Copied: "0,1"}
+			var exact []string
+			for _, n := range slices.Sorted(maps.Keys(rec.PCRs(eventlog.SHA256))) {
+				if n > 1 && n != 14 {
+					exact = append(exact, fmt.Sprint(n))
+				}
+				if n == 14 { // shim's lists are no files
+					want[predict.Copied] = "0,1,14"
+				}
+			}
+			want[predict.Exact] = strings.Join(exact, ",")
+			if got := confidences(f); !maps.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+			for _, p := range f.PCRs {
+				if p.Confidence != predict.Exact {
+					t.Logf("%+v", p)
+				}
+			}
+			checkValues(t, f, rec, nil)
+		})
+	}
+}
+
+// checkValues compares every foretold value with the boot that came, and sees that none is missing but the blocked.
+func checkValues(t *testing.T, f *predict.Forecast, came *synth.Recording, blocked []int) {
+	t.Helper()
+	for bank, want := range valuesOf(came) {
+		for n, value := range want {
+			got := f.Values[bank][n]
+			switch {
+			case slices.Contains(blocked, n):
+				if got != nil {
+					t.Errorf("%s PCR %d has a value, and should be blocked", bank, n)
+				}
+			case got == nil:
+				t.Errorf("%s PCR %d has no value: %s", bank, n, why(f, n))
+			case !bytes.Equal(got, value):
+				t.Errorf("%s PCR %d: %s was foretold, %s came", bank, n, got, value)
+			}
+		}
+	}
+}
+
+func why(f *predict.Forecast, n int) string {
+	for _, p := range f.PCRs {
+		if p.Index == n {
+			return p.Why
+		}
+	}
+	return "not in the forecast"
+}
+
+// TestTheBootThatComesIsTheOneForetold changes a machine, foretells, and boots it.
+func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
+	uki := func(m synth.Machine) []predict.Change {
+		return []predict.Change{{Kind: predict.UKI, Name: "/tmp/new.efi", Data: m.UnifiedImage()}}
+	}
+	kernel := func(m *synth.Machine) { m.Kernel = synth.NewKernel("6.12.50") }
+	for name, c := range map[string]struct {
+		boots   []string
+		change  func(*synth.Machine)
+		told    func(next synth.Machine) []predict.Change
+		changed string
+		blocked []int
+	}{
+		"a new kernel under GRUB": {
+			[]string{"shim and GRUB"}, kernel,
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Kernel, Name: "/tmp/vmlinuz", Data: m.Kernel}}
+			}, "4,9", nil},
+		"a new initrd under GRUB": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Initrd = []byte("another initrd") },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Initrd, Name: "/tmp/initrd", Data: m.Initrd}}
+			}, "9", nil},
+		"a new command line under GRUB": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
+			}, "8,9", nil},
+		"a new command line said twice": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]},
+					{Kind: predict.Cmdline, Name: m.Cmdline}}
+			}, "8,9", nil},
+		"a command line without the grub.cfg that has it": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Cmdline, Name: m.Cmdline}}
+			},
+			"8,9", []int{9}},
+		"a new timeout in grub.cfg": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUBConfig = strings.Replace(m.GRUBConfig, "timeout=5", "timeout=9", 1) },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
+			}, "8,9", nil},
+		"a command more in grub.cfg": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUBConfig += "\nset x=1" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
+			}, "9", []int{8, 9}},
+		"a new shim": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Shim = bytes.Replace(m.Shim, []byte("15.8"), []byte("15.9"), 1) },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Shim, Name: "/tmp/shim.efi", Data: m.Shim}}
+			}, "4", nil},
+		"a new GRUB": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUB = bytes.Replace(m.GRUB, []byte("2.12"), []byte("2.14"), 1) },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUB, Name: "/tmp/grub.efi", Data: m.GRUB}}
+			}, "4", nil},
+		"another machine owner key": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.MOK = []string{"Our own key"} },
+			func(synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.MOK, Name: "/tmp/mok.esl", Data: synth.SignatureList("Our own key")}}
+			}, "14", nil},
+		"a longer dbx": {
+			slices.Collect(maps.Keys(boots)), func(m *synth.Machine) { m.DBX = append(m.DBX, "revoked grub 2.06") },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.DBX, Name: "/tmp/dbx", Data: synth.HashList(m.DBX...)}}
+			}, "7", nil},
+		"another root partition": {
+			slices.Collect(maps.Keys(boots)), func(m *synth.Machine) { m.RootGUID = "00112233-4455-6677-8899-aabbccddeeff" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GPT, Name: "/dev/vda", Data: m.Disk()}}
+			}, "5", nil},
+		"a new kernel in a UKI": {[]string{"UKI", "systemd-boot and UKI"}, kernel, uki, "4,11", nil},
+		"a new initrd in a UKI": {
+			[]string{"UKI", "systemd-boot and UKI"}, func(m *synth.Machine) { m.Initrd = []byte("another initrd") }, uki, "4,9,11", nil},
+		"a new command line in a UKI": {
+			[]string{"UKI", "systemd-boot and UKI"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" }, uki, "4,9,11", nil},
+		"a new loader.conf": {
+			[]string{"systemd-boot and UKI", "systemd-boot and kernel"}, func(m *synth.Machine) { m.LoaderConf = "timeout 0\n" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.LoaderConf, Name: "/tmp/loader.conf", Data: []byte(m.LoaderConf)}}
+			}, "5", nil},
+		"a new systemd-boot": {
+			[]string{"systemd-boot and UKI", "systemd-boot and kernel"},
+			func(m *synth.Machine) { m.SystemdBoot = bytes.Replace(m.SystemdBoot, []byte("257"), []byte("258"), 1) },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Loader, Name: "/tmp/sd.efi", Data: m.SystemdBoot}}
+			}, "4", nil},
+		"a new kernel and initrd": {
+			[]string{"systemd-boot and kernel", "EFI stub"},
+			func(m *synth.Machine) { kernel(m); m.Initrd = []byte("another initrd") },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Kernel, Name: "/tmp/vmlinuz", Data: m.Kernel},
+					{Kind: predict.Initrd, Name: "/tmp/initrd", Data: m.Initrd}}
+			}, "4,9", nil},
+		"a new command line of systemd-boot": {
+			[]string{"systemd-boot and kernel"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Cmdline, Name: m.Cmdline}}
+			},
+			"9,12", nil},
+		"a new command line in the boot option": {
+			[]string{"EFI stub"}, func(m *synth.Machine) { m.Cmdline = "root=LABEL=new ro" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Cmdline, Name: m.Cmdline}}
+			},
+			"1,9", nil},
+		"all of it at once under GRUB": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) {
+				kernel(m)
+				m.Initrd, m.Cmdline, m.KernelVersion = []byte("another initrd"), "root=LABEL=new ro", "6.12.50-cloud-amd64"
+			},
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{
+					{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]},
+					{Kind: predict.Kernel, Name: "/boot/vmlinuz-6.12.50-cloud-amd64", Data: m.Kernel},
+					{Kind: predict.Initrd, Name: "/boot/initrd.img-6.12.50-cloud-amd64", Data: m.Initrd},
+				}
+			}, "4,8,9", nil},
+	} {
+		for _, bootName := range c.boots {
+			t.Run(name+" with "+bootName, func(t *testing.T) {
+				before := synth.OnDisk()
+				after := synth.OnDisk()
+				c.change(&after)
+				disk, _ := diskOf(before)
+				f, err := machineOf(t, boots[bootName](before), disk).Predict(predict.Future{Changes: c.told(after)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkValues(t, f, boots[bootName](after), c.blocked)
+				if got := changed(f); got != c.changed {
+					t.Errorf("PCRs %s change, want %s", got, c.changed)
+				}
+			})
+		}
+	}
+}

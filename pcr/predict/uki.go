@@ -1,0 +1,254 @@
+package predict
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/authenticode"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+)
+
+// measuredSections are the sections that systemd-stub measures, in its order, and the version that began to (systemd,
+// uki.h). The signature of the expected PCRs, .pcrsig, cannot be a part of them.
+var measuredSections = []struct {
+	name  string
+	since int
+}{
+	{".linux", 0}, {".osrel", 0}, {".cmdline", 0}, {".initrd", 0}, {".ucode", 256}, {".splash", 0}, {".dtb", 0},
+	{".uname", 254}, {".sbat", 254}, {".pcrpkey", 0}, {".profile", 257}, {".dtbauto", 257}, {".hwids", 257}, {".efifw", 258},
+}
+
+// oldestStub is taken for a stub that does not say its version.
+const oldestStub = 252
+
+// stubVersion reads the version out of the section .sdmagic, "#### LoaderInfo: systemd-stub 257.3-1 ####".
+func stubVersion(image *authenticode.Image) int {
+	s := image.Section(".sdmagic")
+	if s == nil {
+		return oldestStub
+	}
+	_, rest, ok := bytes.Cut(s.Data, []byte("systemd-stub "))
+	if !ok {
+		return oldestStub
+	}
+	end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	version, err := strconv.Atoi(string(rest[:end]))
+	if err != nil {
+		return oldestStub
+	}
+	return version
+}
+
+// Measurement is one extend of PCR 11: what it is, and the bytes that are hashed.
+type Measurement struct {
+	Section string
+	Parts   [][]byte
+}
+
+// Sections lists what systemd-stub measures of a unified kernel image into PCR 11: of each section its name, and then its
+// content.
+func Sections(data []byte) ([]Measurement, error) {
+	image, err := unified(data)
+	if err != nil {
+		return nil, err
+	}
+	version := stubVersion(image)
+	var all []Measurement
+	for _, known := range measuredSections {
+		s := image.Section(known.name)
+		if s == nil || known.since > version {
+			continue
+		}
+		content := s.Loaded()
+		if content == nil {
+			return nil, fail.E(fail.BadInput, "section %s is far larger in memory than in the file", s.Name)
+		}
+		all = append(all, Measurement{s.Name, [][]byte{append([]byte(s.Name), 0)}}, Measurement{s.Name, content})
+	}
+	return all, nil
+}
+
+func unified(data []byte) (*authenticode.Image, error) {
+	image, err := authenticode.Parse(data)
+	if err != nil {
+		return nil, fail.E(fail.BadInput, "%w", err).Hint("a unified kernel image is wanted")
+	}
+	if image.Section(".linux") == nil {
+		return nil, fail.E(fail.BadInput, "the image has no section .linux").Hint("a unified kernel image is wanted")
+	}
+	return image, nil
+}
+
+// MeasureUKI computes PCR 11 as it is after systemd-stub has measured an image, and after the given phases, in one bank.
+func MeasureUKI(data []byte, bank eventlog.Alg, phases []string) (eventlog.Hex, error) {
+	sections, err := Sections(data)
+	if err != nil {
+		return nil, err
+	}
+	value := eventlog.ResetValue(bank, ukiPCR)
+	for _, m := range sections {
+		value = bank.Sum(value, bank.Sum(m.Parts...))
+	}
+	for _, phase := range phases {
+		value = bank.Sum(value, bank.Sum([]byte(phase)))
+	}
+	return value, nil
+}
+
+// uki replaces the unified kernel image: the image, its kernel, its sections, and what the kernel's stub gets from it.
+func (p *plan) uki(c Change) error {
+	s, err := p.one(c, roleUKI)
+	if err != nil {
+		return err
+	}
+	image, err := unified(c.Data)
+	if err != nil {
+		return err
+	}
+	old := p.bytesOf(s)
+	if err := s.measureImage(c.Data); err != nil {
+		return err
+	}
+	if err := p.inner(s, image, old); err != nil {
+		return err
+	}
+	if err := p.sections(c.Data); err != nil {
+		return err
+	}
+	if section := image.Section(".cmdline"); section != nil {
+		p.newText(fromUKI, string(section.Data))
+	}
+	for _, s := range p.having(roleInitrd) {
+		p.stubInitrd(s, image)
+	}
+	return nil
+}
+
+// measuresKernel tells whether firmware measures the kernel that the stub loads: from 258 the stub loads it without
+// firmware's help, and from 252 under Secure Boot it puts its own verification in the place of the one that measures.
+func measuresKernel(version int, secureBoot bool) bool {
+	return version < 258 && (version < 252 || !secureBoot)
+}
+
+// inner replaces the kernel inside the image in PCR 4.
+func (p *plan) inner(uki *step, image *authenticode.Image, old []byte) error {
+	present := p.having(roleInner)
+	measures := measuresKernel(stubVersion(image), p.secureBoot())
+	if before, err := authenticode.Parse(old); err == nil && stubVersion(before) == stubVersion(image) {
+		measures = len(present) > 0 // the same stub does the same again
+	}
+	if !measures {
+		for _, s := range present {
+			s.remove()
+		}
+		return nil
+	}
+	if len(present) == 0 {
+		at := 1 + indexOf(p.steps, uki)
+		present = append(present, p.insert(at, imagePCR, eventlog.EVEFIBootServicesApp, make([]byte, 32)))
+		present[0].role = roleInner
+	}
+	return present[0].measureImage(image.Section(".linux").Data)
+}
+
+func indexOf(steps []*step, s *step) int {
+	for i := range steps {
+		if steps[i] == s {
+			return i
+		}
+	}
+	return -1
+}
+
+// sections puts the sections of another image in the place of those of this boot. Equal ones are matched, so that the
+// events that change are those of sections that changed.
+func (p *plan) sections(data []byte) error {
+	all, err := Sections(data)
+	if err != nil {
+		return err
+	}
+	old := p.having(roleSection)
+	at := 0
+	for i, m := range all {
+		if i < len(old) && old[i].section() == m.Section {
+			old[i].measure(m.Parts...)
+			at = 1 + indexOf(p.steps, old[i])
+			continue
+		}
+		for _, s := range old[min(i, len(old)):] { // from here on the images have other sections
+			at = max(at, indexOf(p.steps, s))
+			s.remove()
+		}
+		old = old[:min(i, len(old))]
+		s := p.insert(at, ukiPCR, eventlog.EVIPL, utf16z(m.Section), m.Parts...)
+		s.role = roleSection
+		at++
+	}
+	for _, s := range old[min(len(all), len(old)):] {
+		s.remove()
+	}
+	return nil
+}
+
+// section is the name in an event of systemd-stub.
+func (s *step) section() string {
+	if d, ok := s.decoded.(*eventlog.Loader); ok {
+		return d.Text
+	}
+	return ""
+}
+
+// initrdMakings are the ways in which the stub makes one initrd of its sections: it begins each at a multiple of four, or
+// hands on a single one as it is.
+var initrdMakings = []func(image *authenticode.Image) [][]byte{
+	func(i *authenticode.Image) [][]byte { return sectionParts(i, false, ".initrd") },
+	func(i *authenticode.Image) [][]byte { return sectionParts(i, true, ".initrd") },
+	func(i *authenticode.Image) [][]byte { return sectionParts(i, true, ".ucode", ".initrd") },
+}
+
+func sectionParts(image *authenticode.Image, pad bool, names ...string) (parts [][]byte) {
+	for _, name := range names {
+		s := image.Section(name)
+		if s == nil {
+			continue
+		}
+		parts = append(parts, s.Data)
+		if pad {
+			parts = append(parts, make([]byte, -len(s.Data)&3))
+		}
+	}
+	return parts
+}
+
+// deriveInitrd finds out how the stub of this boot made its initrd.
+func (m *Machine) deriveInitrd(s *step) {
+	for _, u := range m.steps {
+		if u.role != roleUKI || u.origin == "" {
+			continue
+		}
+		image, err := authenticode.Parse(m.read(u.origin))
+		if err != nil {
+			return
+		}
+		for _, make := range initrdMakings {
+			if parts := make(image); s.event.Covers(parts...) {
+				s.making = make
+				s.found(u.origin, u.origin+" (its initrd)")
+				return
+			}
+		}
+	}
+}
+
+// stubInitrd gives the kernel's stub the initrd of another image.
+func (p *plan) stubInitrd(s *step, image *authenticode.Image) {
+	if s.making == nil {
+		s.block("the initrd that the kernel got was not made of the image alone")
+		return
+	}
+	s.measure(s.making(image)...)
+}
