@@ -307,13 +307,16 @@ func TestPolicyPasswordIsAnsweredWithoutAnHMAC(t *testing.T) {
 	}
 }
 
-func TestClearMakesTheClockSafe(t *testing.T) {
+func TestTheClockIsSafeAtFirstAndAfterClear(t *testing.T) {
 	f := newFixture(t)
+	safe := func() bool { return bool(run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Safe) }
+	if !safe() {
+		t.Error("the clock of a new TPM is not safe")
+	}
 	if err := f.PowerCycle(); err != nil {
 		t.Fatal(err)
 	}
 	run(t, f, tpm2.Startup{StartupType: tpm2.TPMSUClear})
-	safe := func() bool { return bool(run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Safe) }
 	if safe() {
 		t.Fatal("the clock is safe after the power went")
 	}

@@ -330,7 +330,7 @@ func (t *TPM) restoreFleets(f *fleeting) {
 
 // manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.
 func (t *TPM) manufacture() error {
-	t.nv = permanent{Derivation: derivationLevel, Orderly: orderlyNone, AuditAlg: crypt.AlgSHA256,
+	t.nv = permanent{Derivation: derivationLevel, Orderly: suClear, AuditAlg: crypt.AlgSHA256,
 		DA: lockoutState{MaxTries: 3, Recovery: 1000, LockoutRecovery: 1000}}
 	for _, h := range []*hierarchy{&t.nv.Endorsement, &t.nv.Platform, &t.nv.Owner} {
 		if err := t.reseed(h); err != nil {
