@@ -148,7 +148,7 @@ func (t *TPM) sequenceComplete(in *sequenceCompleteIn) (*sequenceCompleteOut, er
 	s := o.Seq
 	s.write(in.Data)
 	out := &sequenceCompleteOut{Result: s.sum()}
-	safe := s.Safe && s.Key == nil
+	safe := s.Safe && len(s.Key) == 0
 	out.Validation = t.hashTicket(s.Hashes[0].Alg, out.Result, safe, in.Hierarchy)
 	t.flushAfter(in.Sequence)
 	return out, nil

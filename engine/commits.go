@@ -24,7 +24,7 @@ func (m *commits) code(c *coder) {
 // beginCommit makes the next ephemeral secret for a key's name and curve, and the count to find it by.
 func (t *TPM) beginCommit(curve *crypt.Curve, name []byte) (secret []byte, count uint16, err error) {
 	m := &t.ram.Commits
-	if m.Nonce == nil {
+	if len(m.Nonce) == 0 {
 		if m.Nonce, err = t.random(maxDigest); err != nil {
 			return nil, 0, err
 		}

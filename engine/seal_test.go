@@ -287,3 +287,41 @@ func TestContextsLoadOnceForSessionsAndOftenForObjects(t *testing.T) {
 	}
 	refused(t, f, 0x1df, tpm2.ContextLoad{Context: saved.Context})
 }
+
+// A resource manager saves and loads the context of a sequence between any two of its commands.
+func TestAHashSequenceGoesOnFromItsContext(t *testing.T) {
+	f := newFixture(t)
+	h := run(t, f, tpm2.HashSequenceStart{HashAlg: tpm2.TPMAlgSHA256}).SequenceHandle
+	swap := func() {
+		saved := run(t, f, tpm2.ContextSave{SaveHandle: h})
+		flush(t, f, h)
+		h = run(t, f, tpm2.ContextLoad{Context: saved.Context}).LoadedHandle
+	}
+	swap()
+	sequence := func() tpm2.AuthHandle { return named(h, tpm2.TPM2BName{}, tpm2.PasswordAuth(nil)) }
+	run(t, f, tpm2.SequenceUpdate{SequenceHandle: sequence(), Buffer: tpm2.TPM2BMaxBuffer{Buffer: []byte("one, ")}})
+	swap()
+	done := run(t, f, tpm2.SequenceComplete{SequenceHandle: sequence(), Buffer: tpm2.TPM2BMaxBuffer{Buffer: []byte("two")}, Hierarchy: tpm2.TPMRHOwner})
+	if want := sha256.Sum256([]byte("one, two")); !bytes.Equal(done.Result.Buffer, want[:]) {
+		t.Errorf("digest %x, want %x", done.Result.Buffer, want)
+	}
+	if len(done.Validation.Digest.Buffer) == 0 {
+		t.Error("no ticket for data that is safe to sign")
+	}
+}
+
+// Whoever could foretell an ephemeral secret could compute the signing key from one ECDAA signature.
+func TestEphemeralSecretsAreRandomInEveryProcess(t *testing.T) {
+	ephemeral := func(random byte) string {
+		f := newFixture(t, func(c *engine.Config) { c.Rand = &stream{[32]byte{random}} })
+		f.reopen(t)
+		res, err := f.Send([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x8e, 0, 3}) // TPM2_EC_Ephemeral of P-256
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(res)
+	}
+	if ephemeral(1) == ephemeral(101) {
+		t.Error("two TPMs have the same ephemeral key")
+	}
+}

@@ -10,7 +10,7 @@ import (
 // sequence is a hash, HMAC or event computation that takes several commands.
 type sequence struct {
 	Auth   []byte
-	Key    []byte // of an HMAC, padded to a block; nil for a hash
+	Key    []byte // of an HMAC, padded to a block; empty for a hash
 	Hashes []digester
 	Event  bool // hashes into every bank, for TPM2_EventSequenceComplete
 	// Safe says that the data does not begin like something the TPM made: a restricted key may sign its digest.
@@ -102,7 +102,7 @@ func (s *sequence) write(data []byte) {
 // sum is the digest, or the HMAC, of all data.
 func (s *sequence) sum() []byte {
 	d := s.Hashes[0]
-	if s.Key == nil {
+	if len(s.Key) == 0 {
 		return d.Sum(nil)
 	}
 	return crypt.Digest(d.Alg, xorPad(s.Key, 0x5c), d.Sum(nil))
