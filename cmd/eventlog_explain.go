@@ -17,7 +17,8 @@ import (
 type storyDoc struct {
 	Source string `json:"source"`
 	*eventlog.Story
-	Notes []eventlog.Note `json:"notes"`
+	Events []eventlog.Sentence `json:"events"` // one for each event; the table has none of them
+	Notes  []eventlog.Note     `json:"notes"`
 
 	log *eventlog.Log
 }
@@ -27,13 +28,19 @@ func (storyDoc) Schema() string { return "vtpmctl.eventlog-explain/v1" }
 func (d storyDoc) Table(t *out.Table) {
 	logHead(t, d.Source, d.log)
 	t.Field("secure boot", secureBoot(d.SecureBoot))
-	if d.Loader != "" {
-		t.Field("started by", d.Loader)
+	for _, f := range [][2]string{{"started by", d.Loader}, {"kernel", d.UKI}, {"initrd", d.Initrd}} {
+		if f[1] != "" {
+			t.Field(f[0], f[1])
+		}
 	}
 	for _, s := range d.Sections {
 		t.Title("%s", s.Title)
 		for _, line := range s.Statements {
-			t.Row(" ", bindingMark(line.Binding), line.Text)
+			mark := any(" ")
+			if line.Alert {
+				mark = out.No("!")
+			}
+			t.Row(mark, bindingMark(line.Binding), line.Text)
 		}
 	}
 	if len(d.PCRs) > 0 {
@@ -75,31 +82,41 @@ func bindingMark(b eventlog.Binding) out.Cell {
 }
 
 // only keeps what belongs to some PCRs.
-func (d storyDoc) only(set pcr.Set) {
+func (d *storyDoc) only(set pcr.Set) {
 	for i := range d.Sections {
 		s := &d.Sections[i]
 		s.Statements = slices.DeleteFunc(s.Statements, func(l eventlog.Statement) bool { return !set.Has(l.PCR) })
 	}
 	d.Story.Sections = slices.DeleteFunc(d.Sections, func(s eventlog.Section) bool { return len(s.Statements) == 0 })
+	d.Events = slices.DeleteFunc(d.Events, func(s eventlog.Sentence) bool { return s.PCR < 0 || !set.Has(s.PCR) })
 	d.Story.PCRs = slices.DeleteFunc(d.PCRs, func(p eventlog.PCRTale) bool { return !set.Has(p.PCR) })
 }
 
 func (a *app) eventlogExplainCommand() *cobra.Command {
 	var logs logFlags
 	var filter eventFilter
+	var page string
+	var force bool
 	return a.command(verb{
 		use:   "explain [FILE]",
 		short: "tell in plain words what booted, and what would change each PCR",
 		long: sourceHelp + `
 
 Each statement says how far it can be relied on once the log's replay fits the PCRs (vtpmctl eventlog verify): a "bound" one
-is as true as the PCR; one that is "named" rests on a label beside a digest, and a label can be changed unnoticed.`,
-		example: "vtpmctl eventlog explain\nvtpmctl eventlog explain boot.bin --pcr 7\nvtpmctl eventlog explain --with systemd -o json",
-		args:    cobra.MaximumNArgs(1),
-		exits:   []fail.Kind{fail.BadInput, fail.MissingInput, fail.Permission},
+is as true as the PCR; one that is "named" rests on a label beside a digest, and a label can be changed unnoticed. "!" marks
+what weakens the machine or does not belong to an ordinary boot.
+
+--html writes all of it as one page to read in a browser, to print or to send: what booted, a timeline, each PCR with its
+values, each event with who measured it, what its digest covers and what would change it. -o json has the events too.`,
+		example: "vtpmctl eventlog explain\nvtpmctl eventlog explain boot.bin --pcr 7\nvtpmctl eventlog explain --html boot.html\n" +
+			"vtpmctl eventlog explain --with systemd -o json",
+		args:  cobra.MaximumNArgs(1),
+		exits: []fail.Kind{fail.BadInput, fail.MissingInput, fail.Permission, fail.OutputExists},
 		flags: func(f *pflag.FlagSet) {
 			logs.define(f)
 			f.TextVar(&filter.pcrs, "pcr", filter.pcrs, "only what belongs to these `PCRs`: numbers, ranges and names")
+			f.StringVar(&page, "html", "", "write a page to this `FILE`, which must not exist yet")
+			f.BoolVar(&force, "force", false, "replace the page if it exists")
 		},
 		run: func(_ context.Context, args []string) (out.Doc, error) {
 			if err := filter.prepare(); err != nil {
@@ -109,9 +126,15 @@ is as true as the PCR; one that is "named" rests on a label beside a digest, and
 			if err != nil {
 				return nil, err
 			}
-			doc := storyDoc{Source: source, Story: log.Explain(), Notes: log.Notes, log: log}
+			doc := storyDoc{Source: source, Story: log.Explain(), Events: []eventlog.Sentence{}, Notes: log.Notes, log: log}
+			if a.format != out.FormatTable || page != "" {
+				doc.Events = slices.Collect(log.Sentences())
+			}
 			if filter.set != 0 {
 				doc.only(filter.set)
+			}
+			if page != "" {
+				return doc.writePage(page, force)
 			}
 			return doc, nil
 		},

@@ -11,7 +11,9 @@ import (
 type Story struct {
 	SecureBoot string    `json:"secure_boot"` // "on", "off" or "not measured"
 	Cmdline    string    `json:"kernel_command_line,omitempty"`
-	Loader     string    `json:"loader"` // what started the system, as far as the log shows; "" where it does not
+	Initrd     string    `json:"initrd,omitempty"`               // the file, where the loader names it
+	UKI        string    `json:"unified_kernel_image,omitempty"` // the file, where the firmware names it
+	Loader     string    `json:"loader"`                         // what started the system, as far as the log shows; "" where it does not
 	Sections   []Section `json:"sections"`
 	PCRs       []PCRTale `json:"pcrs"`
 	Quirks     []Quirk   `json:"quirks"`
@@ -29,6 +31,7 @@ type Statement struct {
 	Event   int     `json:"event"`
 	PCR     int     `json:"pcr"`
 	Binding Binding `json:"binding"`
+	Alert   bool    `json:"alert,omitempty"` // weakens the machine, or does not belong to an ordinary boot
 }
 
 // PCRTale says what one PCR holds in this boot.
@@ -54,8 +57,11 @@ type teller struct {
 	parts   map[string][]Statement
 	counts  [pcrCount]int
 	grub    int
+	program string // the file of the last program that was started
 	quirks  map[string]bool
 	said    map[string]bool
+	heard   []string // what the event at hand says, said before or not
+	alerts  int
 }
 
 // The titles of the sections, in the order of a boot.
@@ -71,14 +77,22 @@ const (
 
 const notMeasured = "not measured"
 
-// maxStatements bounds each section; Windows logs list hundreds of modules.
-const maxStatements = 200
+// maxStatements bounds each section, for Windows logs list hundreds of modules; maxCommands those about GRUB's menu.
+const (
+	maxStatements = 200
+	maxCommands   = 20
+)
 
-// Explain tells the story of the log.
-func (l *Log) Explain() *Story {
+func newTeller(l *Log) *teller {
 	t := &teller{log: l, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool)}
 	t.story.SecureBoot = notMeasured
 	t.story.Quirks = []Quirk{}
+	return t
+}
+
+// Explain tells the story of the log.
+func (l *Log) Explain() *Story {
+	t := newTeller(l)
 	for i := range l.Events {
 		e := &l.Events[i]
 		if e.Extends() {
@@ -86,6 +100,7 @@ func (l *Log) Explain() *Story {
 		}
 		decoded, _ := e.Decode()
 		check := e.check(decoded)
+		t.heard = t.heard[:0]
 		if check.Quirk != "" && !t.quirks[check.Quirk] {
 			t.quirks[check.Quirk] = true
 			t.story.Quirks = append(t.story.Quirks, Quirk{check.Quirk, e.Number, quirkText(check.Quirk)})
@@ -104,11 +119,23 @@ func (l *Log) Explain() *Story {
 
 // say adds a statement, unless it was made already: Windows' loaders each measure the same settings.
 func (t *teller) say(title string, e *Event, b Binding, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	t.tellOnce(title, e, b, false, fmt.Sprintf(format, args...))
+}
+
+// warn adds a statement that deserves a look.
+func (t *teller) warn(title string, e *Event, b Binding, format string, args ...any) {
+	t.tellOnce(title, e, b, true, fmt.Sprintf(format, args...))
+}
+
+func (t *teller) tellOnce(title string, e *Event, b Binding, alert bool, text string) {
+	t.heard = append(t.heard, text)
+	if alert {
+		t.alerts++
+	}
 	said := fmt.Sprintf("%s %s %d %s", title, b, e.PCR, text)
 	if len(t.parts[title]) < maxStatements && !t.said[said] {
 		t.said[said] = true
-		t.parts[title] = append(t.parts[title], Statement{text, e.Number, int(int32(e.PCR)), b})
+		t.parts[title] = append(t.parts[title], Statement{text, e.Number, int(int32(e.PCR)), b, alert})
 	}
 }
 
@@ -140,7 +167,7 @@ func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
 		t.windows(e, d, b)
 	case Separator:
 		if d.Error {
-			t.say(tellFirmware, e, b, "the firmware reported an error to PCR %d: %s", e.PCR, orEmpty(d.Text))
+			t.warn(tellFirmware, e, b, "the firmware reported an error to PCR %d: %s", e.PCR, orEmpty(d.Text))
 		}
 	case *Systemd:
 		t.say(tellLinux, e, b, "systemd measured %s", d)
@@ -174,10 +201,10 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 		state := onOff(*v.Enabled)
 		if t.policyRegister(e) && b == Bound && t.story.SecureBoot == notMeasured {
 			t.story.SecureBoot = state
-			t.say(tellSecureBoot, e, b, "Secure Boot is %s", state)
+			t.tellOnce(tellSecureBoot, e, b, !*v.Enabled, "Secure Boot is "+state)
 			return
 		}
-		t.say(tellOther, e, b, "PCR %d has a second word about Secure Boot, %s: firmware says it once, in PCR 7", e.PCR, state)
+		t.warn(tellOther, e, b, "PCR %d has a second word about Secure Boot, %s: firmware says it once, in PCR 7", e.PCR, state)
 	case isSignatureVariable(v.Name):
 		t.say(tellSecureBoot, e, b, "%s holds %s", signatureUse(v.Name), orNothing(summarise(v.Signatures)))
 	case v.Enabled != nil:
@@ -230,6 +257,9 @@ func (t *teller) image(e *Event, i *ImageLoad, b Binding) {
 	if what == "" {
 		what = "program"
 	}
+	if e.Type == EVEFIBootServicesApp {
+		t.program = i.File()
+	}
 	if e.Type == EVEFIBootServicesApp && strings.Contains(where, "FvFile(") {
 		t.say(tellChain, e, b, "a program of the firmware itself ran before the boot: %s", where)
 		return
@@ -241,20 +271,28 @@ func (t *teller) loaderEvent(e *Event, l *Loader, b Binding) {
 	t.saw(l.Producer)
 	switch {
 	case l.Producer == "grub" && l.What == "command":
-		if t.grub++; t.grub <= 20 {
-			t.say(tellChain, e, b, "GRUB ran: %s", l.Text)
+		if t.grub++; t.grub > maxCommands {
+			t.heard = append(t.heard, "GRUB ran: "+l.Text)
+			return
 		}
+		t.say(tellChain, e, b, "GRUB ran: %s", l.Text)
 	case l.What == "kernel_cmdline":
 		t.story.Cmdline = l.Text
 		t.say(tellLinux, e, b, "kernel command line: %s", l.Text)
 	case l.What == "cmdline":
 		t.story.Cmdline = l.Text
 		t.say(tellLinux, e, b, "command line from the boot loader: %s", l.Text)
+	case l.What == "file" && isInitrd(l.Text):
+		t.story.Initrd = l.Text
+		t.say(tellLinux, e, b, "the initrd is %s", l.Text)
 	case l.What == "file":
 		t.say(tellChain, e, b, "GRUB read the file %s", l.Text)
 	case l.Producer == "shim":
 		t.say(tellSecureBoot, e, b, "shim measured its variable %s", l.Text)
 	case l.What == "section" && b == Bound:
+		if t.story.UKI == "" && t.program != "" {
+			t.story.UKI = t.program
+		}
 		t.say(tellLinux, e, b, "the unified kernel image has a section %s", l.Text)
 	case l.What == "section":
 		t.say(tellLinux, e, b, "the content of section %s was measured", l.Text)
@@ -263,40 +301,10 @@ func (t *teller) loaderEvent(e *Event, l *Loader, b Binding) {
 	}
 }
 
-// windowsWords are the records worth a sentence, by number.
-var windowsWords = map[uint32]string{
-	0x20002: "boot counter: %s", 0x20005: "BitLocker was unlocked by %s", 0x20003: "control went to the %s",
-	0x20009: "security version of the boot application: %s", 0x2000a: "state of the security version chain: %s",
-	0x40001: "boot debugging: %s", 0x50001: "kernel debugging: %s", 0x50002: "code integrity: %s", 0x50003: "test signing: %s",
-	0x50005: "safe mode: %s", 0x50006: "Windows PE, not a normal Windows: %s", 0x50009: "system root: %s", 0x5000a: "hypervisor launch type: %s",
-	0x5000d: "hypervisor debugging: %s", 0x5000f: "code integrity policy: %s", 0x50012: "virtual secure mode launch type: %s",
-	0x50014: "simultaneous multithreading: %s", 0x50021: "flight signing: %s", 0x50024: "hibernation disabled: %s",
-	0x50025: "memory dumps disabled: %s", 0x50028: "isolation of the local security authority: %s", 0x50030: "DMA protection at boot: %s",
-	0xa0001: "virtualization-based security required: %s", 0xa0002: "Secure Boot required for it: %s",
-	0xa0003: "IOMMU required for it: %s", 0xa0007: "policy for hypervisor-protected code: %s", 0x90001: "early antimalware driver: %s",
-	0x20008: "memory overwrite request cannot be cancelled: %s", 0x2000b: "state of the memory overwrite request: %s",
-	0xc0002: "level of system management isolation: %s",
-}
-
-const (
-	sipaUnlock   = 0x20005
-	sipaFilePath = 0x70001
-)
-
-func (t *teller) windows(e *Event, w *Windows, b Binding) {
-	t.saw("Windows")
-	for r := range w.All() {
-		switch words, ok := windowsWords[r.ID]; {
-		case r.ID == sipaUnlock && strings.Contains(r.Text, "recovery"):
-			t.say(tellWindows, e, b, "BitLocker was unlocked with the recovery key")
-		case r.ID == sipaUnlock && r.Text == "none":
-			t.say(tellWindows, e, b, "BitLocker unlocked no volume at this point")
-		case ok:
-			t.say(tellWindows, e, b, words, r.Text)
-		case r.ID == sipaFilePath:
-			t.say(tellWindows, e, b, "loaded %s", r.Text)
-		}
-	}
+// isInitrd knows an initial file system by the names distributions give it.
+func isInitrd(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return strings.HasPrefix(name, "initr") || strings.HasPrefix(name, "initramfs")
 }
 
 // saw notes a program that took part in the boot, by the traces it leaves.

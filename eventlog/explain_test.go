@@ -33,7 +33,7 @@ func TestTheStoryOfABootNamesWhatRan(t *testing.T) {
 		{"shim and GRUB", nil, "shim accepted the next program for Synthetic Distribution Secure Boot CA", eventlog.Bound},
 		{"shim and GRUB", nil, `a program was started: \EFI\debian\grubx64.efi`, eventlog.Label},
 		{"shim and GRUB", nil, "kernel command line: /boot/vmlinuz-6.12.41-cloud-amd64 root=", eventlog.Bound},
-		{"shim and GRUB", nil, "GRUB read the file /boot/initrd.img", eventlog.Label},
+		{"shim and GRUB", nil, "the initrd is /boot/initrd.img", eventlog.Label},
 		{"shim and GRUB", func(m *synth.Machine) { m.SecureBoot = false }, "Secure Boot is off", eventlog.Bound},
 		{"UKI", nil, "the unified kernel image has a section .initrd", eventlog.Bound},
 		{"Windows", nil, "BitLocker was unlocked by TPM", eventlog.Bound},
