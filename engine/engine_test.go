@@ -220,13 +220,91 @@ func TestReadingCommandsDoNotWriteTheState(t *testing.T) {
 	}
 }
 
-// countingStore counts what is written.
+func TestAProcessThatOnlyReadsWritesNothing(t *testing.T) {
+	store := &countingStore{Store: engine.NewMemoryStore()}
+	f := newFixture(t, func(c *engine.Config) { c.Store = store })
+	extendPCR(t, f, 4, "loader")
+	before := store.saves
+	for range 3 {
+		f.clock.now = f.clock.now.Add(time.Hour)
+		f.reopen(t)
+		readPCR(t, f, tpm2.TPMAlgSHA256, 4)
+	}
+	if store.saves != before {
+		t.Errorf("%d writes for reading", store.saves-before)
+	}
+	clock := run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Clock
+	if want := uint64(3 * time.Hour / time.Millisecond); clock != want {
+		t.Errorf("the clock is %d, want %d", clock, want)
+	}
+}
+
+func TestTheClockNeverGoesBackInACrash(t *testing.T) {
+	f := newFixture(t)
+	clockNow := func() uint64 { return run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Clock }
+	if code := raw(t, f, command(0x128, 0x40000001, 0, 0, 1, 0, 0, 0, 0, 0)); code != 0 { // TPM2_ClockSet
+		t.Fatalf("0x%x", code)
+	}
+	f.TPM = crash(t, f)
+	if got := clockNow(); got < 1<<40 {
+		t.Errorf("the clock that was set is %d after a crash", got)
+	}
+	f.clock.now = f.clock.now.Add(-time.Hour) // the host's clock is set back
+	clockNow()
+	f.clock.now = f.clock.now.Add(time.Minute)
+	before := clockNow()
+	f.TPM = crash(t, f)
+	if got := clockNow(); got < before {
+		t.Errorf("the clock went from %d back to %d", before, got)
+	}
+}
+
+// A full disk must not let anybody try out auth values: as long as a failure cannot be stored, nothing is answered.
+func TestNothingIsAnsweredWhileAFailureCannotBeStored(t *testing.T) {
+	store := &countingStore{Store: engine.NewMemoryStore()}
+	f := newFixture(t, func(c *engine.Config) { c.Store = store })
+	x := define(t, f, 0x01800001, 8, tpm2.TPMANV{})
+	run(t, f, x.write("12345678", 0))
+	guess := tpm2.NVRead{AuthHandle: named(x.h, x.name(), tpm2.PasswordAuth([]byte("wrong"))), NVIndex: x.ref(), Size: 8}
+	store.full = errors.New("disk full")
+	for range 2 {
+		if _, err := guess.Execute(f); !errors.Is(err, store.full) {
+			t.Errorf("a wrong guess: %v", err)
+		}
+		if _, err := (tpm2.GetRandom{BytesRequested: 1}).Execute(f); !errors.Is(err, store.full) {
+			t.Errorf("what comes after it: %v", err)
+		}
+	}
+	store.full = nil
+	run(t, f, tpm2.GetRandom{BytesRequested: 1})
+	f.TPM = crash(t, f)
+	if n := failedTries(t, f); n != 1 {
+		t.Errorf("%d failed tries, want the one that was carried out", n)
+	}
+}
+
+// failedTries is TPM_PT_LOCKOUT_COUNTER.
+func failedTries(t testing.TB, f *fixture) uint32 {
+	t.Helper()
+	res := run(t, f, tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: 0x20e, PropertyCount: 1})
+	p, err := res.CapabilityData.Data.TPMProperties()
+	if err != nil || len(p.TPMProperty) != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	return p.TPMProperty[0].Value
+}
+
+// countingStore counts what is written, and fails when it is full.
 type countingStore struct {
 	engine.Store
 	saves int
+	full  error
 }
 
 func (s *countingStore) Save(b []byte) error {
+	if s.full != nil {
+		return s.full
+	}
 	s.saves++
 	return s.Store.Save(b)
 }

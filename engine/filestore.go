@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ const (
 	stateName = "state"
 	keyName   = "host.key"
 	lockName  = "lock"
+	markName  = "mark"
 )
 
 const (
@@ -38,16 +40,23 @@ const (
 type FileOptions struct {
 	Passphrase []byte
 	KeyFile    string
+	// MarkFile remembers the newest state that was saved, so that an older one that is put back is noticed. Left empty, it is
+	// a file beside the state, which notices a copy of the state that is put back alone. Only a file that is not copied and
+	// put back together with the folder notices more.
+	MarkFile string
 }
 
 // FileStore keeps the state of a TPM in a folder of its own: encrypted, written whole or not at all, and held by one
 // process at a time. It is a Store; Close lets the next process in.
 type FileStore struct {
-	dir    string
-	lock   *os.File
-	opts   FileOptions
-	keyed  keySource // how the master key comes from the passphrase or key file
-	master []byte    // nil until the state was loaded or first saved
+	dir        string
+	root       *os.Root // dir, whatever becomes of its name; no link leads out of it
+	lock       *os.File
+	mark       *mark
+	opts       FileOptions
+	keyed      keySource // how the master key comes from the passphrase or key file
+	master     []byte    // nil until the state was loaded or first saved
+	generation uint64    // of the state that was loaded or saved last
 }
 
 // OpenFileStore opens or makes the state folder dir and waits, as long as ctx allows, until no other process holds it.
@@ -56,11 +65,27 @@ func OpenFileStore(ctx context.Context, dir string, opts FileOptions) (*FileStor
 	if err := makeDir(dir); err != nil {
 		return nil, storeError(dir, err)
 	}
-	lock, err := acquire(ctx, filepath.Join(dir, lockName))
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, storeError(dir, err)
 	}
-	return &FileStore{dir: dir, lock: lock, opts: opts}, nil
+	s := &FileStore{dir: dir, root: root, opts: opts}
+	if err := s.occupy(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// occupy takes the folder for this process alone.
+func (s *FileStore) occupy(ctx context.Context) (err error) {
+	if err := notForOthers(s.root, s.dir); err != nil {
+		return err
+	}
+	if s.lock, err = s.acquire(ctx); err != nil {
+		return err
+	}
+	s.mark, err = s.openMark()
+	return err
 }
 
 // StateInfo is what a state folder shows without its key.
@@ -68,48 +93,64 @@ type StateInfo struct {
 	Encryption string    // what the key comes from: "host key", "passphrase" or "key file"
 	Size       int64     // of the state file, in bytes
 	Saved      time.Time // when it was written last
+	Generation uint64    // how often it was written; 0 when a version wrote it that did not count
 }
 
 // Info looks at the state without decrypting it; nil when there is none.
 func (s *FileStore) Info() (*StateInfo, error) {
-	path := s.path(stateName)
-	info, err := os.Stat(path)
+	info, err := s.root.Stat(stateName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storeError(path, err)
+		return nil, storeError(s.path(stateName), err)
 	}
 	file, err := s.read()
 	if err != nil {
 		return nil, err
 	}
-	return &StateInfo{Encryption: file.key.kind.String(), Size: info.Size(), Saved: info.ModTime()}, nil
+	return &StateInfo{file.key.kind.String(), info.Size(), info.ModTime(), file.generation}, nil
 }
 
 // Discard removes the state and the key beside it: the TPM is gone for good.
 func (s *FileStore) Discard() error {
+	if err := s.mark.set(0); err != nil { // first of all: a mark without its state would tell of a loss
+		return err
+	}
 	for _, name := range []string{stateName, keyName} { // in this order: a state without its key would be taken for damage
-		if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return storeError(s.path(name), err)
 		}
 	}
+	s.forget()
+	return syncDir(s.root)
+}
+
+func (s *FileStore) forget() {
 	clear(s.master)
-	s.master = nil
-	return syncDir(s.dir)
+	s.master, s.generation = nil, 0
 }
 
 // Close lets go of the folder and forgets the key.
 func (s *FileStore) Close() error {
-	clear(s.master)
-	s.master = nil
-	return s.lock.Close() // which also unlocks
+	s.forget()
+	err := s.root.Close()
+	if s.mark != nil {
+		err = errors.Join(err, s.mark.file.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close()) // which also unlocks
+	}
+	return err
 }
 
-// Load returns the state, or nil when there is none yet.
+// Load returns the state, or nil when there is none yet. It refuses a state that is older than one it saved.
 func (s *FileStore) Load() ([]byte, error) {
 	file, err := s.read()
-	if file == nil || err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mark.check(file, s.path(stateName)); file == nil || err != nil {
 		return nil, err
 	}
 	master, err := s.key(file.key)
@@ -120,14 +161,14 @@ func (s *FileStore) Load() ([]byte, error) {
 	if err != nil {
 		return nil, s.wrongKey(file.key)
 	}
-	s.keyed, s.master = file.key, master
+	s.keyed, s.master, s.generation = file.key, master, file.generation
 	return blob, nil
 }
 
 // read takes the state file apart; nil when there is none.
 func (s *FileStore) read() (*stateFile, error) {
 	path := s.path(stateName)
-	raw, err := readLimited(path, maxStateFile)
+	raw, err := s.readFile(stateName, maxStateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -149,11 +190,15 @@ func (s *FileStore) Save(blob []byte) error {
 			return err
 		}
 	}
-	raw, err := encodeStateFile(s.keyed, s.master, blob)
+	raw, err := encodeStateFile(s.keyed, s.master, s.generation+1, blob)
 	if err != nil {
 		return storeError(s.path(stateName), err)
 	}
-	return replaceFile(s.path(stateName), raw)
+	if err := s.replaceFile(stateName, raw); err != nil {
+		return err
+	}
+	s.generation++
+	return s.mark.set(s.generation) // only now: a mark ahead of its state would tell of a loss
 }
 
 func (s *FileStore) path(name string) string { return filepath.Join(s.dir, name) }
@@ -162,7 +207,7 @@ func (s *FileStore) path(name string) string { return filepath.Join(s.dir, name)
 // Load would have refused.
 func (s *FileStore) firstKey() error {
 	path := s.path(stateName)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.root.Lstat(stateName); !errors.Is(err, fs.ErrNotExist) {
 		return &StoreError{Kind: StoreDamaged, Path: path, Err: errors.New("a state is there that was not loaded"), Advice: adviceDamaged}
 	}
 	k := keySource{kind: keyHost}
@@ -173,7 +218,7 @@ func (s *FileStore) firstKey() error {
 	case s.opts.KeyFile != "":
 		k.kind = keyFile
 	default:
-		if err := makeHostKey(s.path(keyName)); err != nil {
+		if err := s.makeHostKey(); err != nil {
 			return err
 		}
 	}
@@ -187,10 +232,9 @@ func (s *FileStore) firstKey() error {
 
 // key derives the master key that k asks for from what the caller gave.
 func (s *FileStore) key(k keySource) ([]byte, error) {
-	given := keyHost
-	path := s.path(keyName)
+	given, path, open := keyHost, s.path(keyName), func() (*os.File, error) { return s.root.Open(keyName) }
 	if s.opts.KeyFile != "" {
-		given, path = keyFile, s.opts.KeyFile
+		given, path, open = keyFile, s.opts.KeyFile, func() (*os.File, error) { return os.Open(s.opts.KeyFile) }
 	}
 	if len(s.opts.Passphrase) > 0 {
 		given = keyPassphrase
@@ -201,7 +245,7 @@ func (s *FileStore) key(k keySource) ([]byte, error) {
 	if k.kind == keyPassphrase {
 		return pbkdf2.Key(sha256.New, string(s.opts.Passphrase), k.salt, int(k.rounds), masterSize)
 	}
-	return readKey(path)
+	return readKey(path, open)
 }
 
 func (s *FileStore) wrongKey(k keySource) error {
@@ -210,17 +254,27 @@ func (s *FileStore) wrongKey(k keySource) error {
 }
 
 // makeHostKey makes the key beside the state, unless it is there.
-func makeHostKey(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+func (s *FileStore) makeHostKey() error {
+	if _, err := s.root.Lstat(keyName); !errors.Is(err, fs.ErrNotExist) {
 		return nil // or it cannot be read, which readKey finds out
 	}
 	key := make([]byte, masterSize)
+	defer clear(key)
 	rand.Read(key)
-	return replaceFile(path, key)
+	return s.replaceFile(keyName, key)
 }
 
-func readKey(path string) ([]byte, error) {
-	raw, err := readLimited(path, 1<<20)
+func readKey(path string, open func() (*os.File, error)) ([]byte, error) {
+	f, err := open()
+	var raw []byte
+	if err == nil {
+		defer f.Close()
+		if err := private(f, path); err != nil {
+			return nil, err
+		}
+		raw, err = readLimited(f, 1<<20)
+	}
+	defer clear(raw)
 	if err != nil {
 		return nil, &StoreError{Kind: StoreKey, Path: path, Err: fmt.Errorf("the key file cannot be read: %w", err),
 			Advice: "bring the key file back: without it the state cannot be decrypted"}
@@ -228,9 +282,6 @@ func readKey(path string) ([]byte, error) {
 	if len(raw) < masterSize {
 		return nil, &StoreError{Kind: StoreKey, Path: path, Err: fmt.Errorf("the key file has %d bytes, fewer than %d", len(raw), masterSize),
 			Advice: "bring the whole key file back: without it the state cannot be decrypted"}
-	}
-	if err := private(path); err != nil {
-		return nil, err
 	}
 	sum := sha256.Sum256(raw)
 	return sum[:], nil
@@ -243,16 +294,16 @@ func (f *stateFile) open(master []byte) ([]byte, error) {
 }
 
 // encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed.
-func encodeStateFile(k keySource, master, blob []byte) ([]byte, error) {
+func encodeStateFile(k keySource, master []byte, generation uint64, blob []byte) ([]byte, error) {
 	seed := make([]byte, fileSeedSize)
 	rand.Read(seed)
-	header := encodeStateHeader(k, seed)
+	header := encodeStateHeader(k, seed, generation)
 	aead, nonce := sealer(master, seed)
 	size := len(blob) + aead.Overhead()
 	if len(header)+4+size+sha256.Size > maxStateFile {
 		return nil, fmt.Errorf("a state of %d bytes is too large", len(blob))
 	}
-	return finishStateFile(header, aead.Seal(nil, nonce, blob, header)), nil
+	return finishStateFile(header, size, func(dst []byte) []byte { return aead.Seal(dst, nonce, blob, header) }), nil
 }
 
 func sealer(master, seed []byte) (cipher.AEAD, []byte) {
@@ -268,9 +319,10 @@ func sealer(master, seed []byte) (cipher.AEAD, []byte) {
 	return aead, key[32:]
 }
 
-// acquire locks the file at path against other processes and leaves word of who holds it.
-func acquire(ctx context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// acquire locks the folder against other processes and leaves word of who holds it.
+func (s *FileStore) acquire(ctx context.Context) (*os.File, error) {
+	path := s.path(lockName)
+	f, err := s.root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, storeError(path, err)
 	}
@@ -308,16 +360,22 @@ func holderOf(lock *os.File) string {
 	return "another process"
 }
 
-// replaceFile writes data beside path, forces it to the disk and renames it into place.
-func replaceFile(path string, data []byte) (err error) {
-	temp := path + ".new" // the lock is held: nobody else writes it, and a crash leaves at most this one
+// replaceFile writes a file beside the one it replaces, forces it to the disk and renames it into place.
+func (s *FileStore) replaceFile(name string, data []byte) (err error) {
+	temp := name + ".new" // the lock is held: nobody else writes it, and a crash leaves at most this one
 	defer func() {
 		if err != nil {
-			os.Remove(temp)
-			err = storeError(path, err)
+			_ = s.root.Remove(temp) // what went wrong before says more
+			err = storeError(s.path(name), err)
 		}
 	}()
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) { // what a crash left: its mode and its other names are not known to be ours
+		if err := s.root.Remove(temp); err != nil {
+			return err
+		}
+		f, err = s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
 	if err != nil {
 		return err
 	}
@@ -332,19 +390,33 @@ func replaceFile(path string, data []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := s.root.Rename(temp, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(s.root)
 }
 
-func readLimited(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+func (s *FileStore) readFile(name string, limit int64) ([]byte, error) {
+	f, err := s.root.Open(name)
 	if err != nil {
 		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, limit)
+}
+
+func readLimited(f *os.File, limit int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a plain file")
 	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%d bytes, more than %d", info.Size(), limit)
 	}
-	return os.ReadFile(path)
+	data := make([]byte, info.Size())
+	_, err = io.ReadFull(f, data)
+	return data, err
 }

@@ -220,7 +220,7 @@ func TestFileStoreRefusesEveryDamageAndOverwritesNone(t *testing.T) {
 
 func TestANewerStateIsNotCalledDamaged(t *testing.T) {
 	dir := t.TempDir()
-	raw := engine.FinishStateFileForTest(append([]byte("VTPMSTAT\x00\x02"), make([]byte, 60)...), nil)
+	raw := engine.FinishStateFileForTest(append([]byte("VTPMSTAT\xff\xff"), make([]byte, 60)...), nil)
 	if err := os.WriteFile(filepath.Join(dir, "state"), raw, 0o600); err != nil {
 		t.Fatal(err)
 	}

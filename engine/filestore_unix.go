@@ -29,8 +29,8 @@ func tryLock(f *os.File) (bool, error) {
 }
 
 // syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func syncDir(dir *os.Root) error {
+	d, err := dir.Open(".")
 	if err != nil {
 		return err
 	}
@@ -42,9 +42,21 @@ func syncDir(dir string) error {
 	return nil
 }
 
+// notForOthers refuses a folder in which every user may write: they could put anything in the place of anything.
+func notForOthers(dir *os.Root, path string) error {
+	info, err := dir.Stat(".")
+	if err != nil {
+		return storeError(path, err)
+	}
+	if mode := info.Mode().Perm(); mode&0o002 != 0 {
+		return &StoreError{Kind: StoreDenied, Path: path, Err: fmt.Errorf("mode %#o lets every user write there", mode), Advice: "chmod 700 " + path}
+	}
+	return nil
+}
+
 // private refuses a secret file that others may read.
-func private(path string) error {
-	info, err := os.Stat(path)
+func private(f *os.File, path string) error {
+	info, err := f.Stat()
 	if err != nil {
 		return storeError(path, err)
 	}

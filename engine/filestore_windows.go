@@ -42,9 +42,12 @@ func tryLock(f *os.File) (bool, error) {
 }
 
 // syncDir has nothing to do: NTFS journals the rename.
-func syncDir(string) error { return nil }
+func syncDir(*os.Root) error { return nil }
+
+// notForOthers has nothing to do: who may write in a folder is in its access list, which makeDir set.
+func notForOthers(*os.Root, string) error { return nil }
 
 // private has nothing to do: a file inherits the folder's access list, and the mode bits say nothing.
-func private(string) error { return nil }
+func private(*os.File, string) error { return nil }
 
 func readOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }

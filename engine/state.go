@@ -193,6 +193,8 @@ type fleeting struct {
 	Sessions  []loadedSession
 }
 
+func (f *fleeting) empty() bool { return len(f.Objects) == 0 && len(f.Sessions) == 0 }
+
 type slot struct {
 	Index  uint8
 	Object *object
@@ -246,20 +248,31 @@ func (t *TPM) lasting(keep bool) []byte {
 
 // commit writes the state if the last command changed it. The passing of time is no change: where it stood is written
 // with the next one.
-func (t *TPM) commit() error {
-	durable := t.durable()
-	if bytes.Equal(durable, t.saved) && !t.keepFleets {
+func (t *TPM) commit() error { return t.save(&fleeting{}) }
+
+func (t *TPM) save(f *fleeting) error {
+	durable, anchor := t.durable(), t.anchored()
+	if bytes.Equal(durable, t.saved) && anchor == t.anchor && f.empty() {
 		return nil
 	}
-	f := &fleeting{}
-	if t.keepFleets {
-		f = t.fleets()
-	}
+	t.owed = true
 	if err := t.store.Save(t.layout(durable, f)); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
 	}
-	t.saved = durable
+	t.saved, t.anchor, t.owed = durable, anchor, false
 	return nil
+}
+
+// anchored are the clocks as they stand to that of the host, which does not change as time passes. A TPM that waits for its
+// startup has none that go.
+func (t *TPM) anchored() clocks {
+	k, now := t.clocks, uint64(t.stamp.UnixMilli())
+	if !t.started && t.power != StaysOn {
+		return clocks{}
+	}
+	k.Time -= now
+	k.Clock -= now
+	return k
 }
 
 // layout puts a state blob together.
@@ -290,6 +303,7 @@ func (t *TPM) decodeState(blob []byte) error {
 	}
 	stamp := int64(c.r.U64())
 	t.clocks.code(c)
+	start := c.r.Offset()
 	if c.since(2) {
 		t.settings.code(c)
 	}
@@ -300,6 +314,7 @@ func (t *TPM) decodeState(blob []byte) error {
 	if keep {
 		t.ram.code(c)
 	}
+	lasting := blob[start:c.r.Offset()]
 	t.started = t.started && keep // without what lives by power, power is gone
 	var f fleeting
 	f.code(c)
@@ -311,6 +326,9 @@ func (t *TPM) decodeState(blob []byte) error {
 	}
 	t.stamp = time.UnixMilli(stamp)
 	t.restoreFleets(&f)
+	if c.version == stateVersion && f.empty() { // else the first commit migrates it, or takes the fleeting part out of the store
+		t.saved, t.anchor = lasting, t.anchored()
+	}
 	return nil
 }
 
@@ -325,7 +343,6 @@ func (t *TPM) restoreFleets(f *fleeting) {
 		t.sessions[s.Handle] = s.Session
 	}
 	t.exclusive = f.Exclusive
-	t.saved = nil // so that the first commit takes the fleeting part out of the store
 }
 
 // manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.

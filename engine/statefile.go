@@ -12,22 +12,23 @@ import (
 // The state file, big-endian:
 //
 //	8   "VTPMSTAT"
-//	2   version, 1
+//	2   version, 2
 //	2   key kind
 //	4   PBKDF2 rounds, 0 without a passphrase
 //	2+n PBKDF2 salt, empty without a passphrase
 //	32  seed: key and nonce are KDFa(SHA-256, master key, "VTPM STATE", seed)
+//	8   generation: how often the state was saved; version 1 lacks it
 //	4+n state, encrypted with AES-256-GCM over all that stands before its size
 //	32  SHA-256 of all that stands before
 //
 // The checksum tells damage from a wrong key, which the tag of GCM alone cannot.
 const (
 	stateMagic   = "VTPMSTAT"
-	fileVersion  = 1
+	fileVersion  = 2
 	fileSaltSize = 16
 	fileSeedSize = 32
 	maxStateFile = 64 << 20
-	maxRounds    = 100_000_000
+	maxRounds    = 10_000_000
 )
 
 // keyKind is what the master key comes from.
@@ -56,20 +57,24 @@ type keySource struct {
 }
 
 type stateFile struct {
-	key    keySource
-	seed   []byte
-	header []byte // what the encryption vouches for
-	sealed []byte
+	key        keySource
+	seed       []byte
+	generation uint64
+	header     []byte // what the encryption vouches for
+	sealed     []byte
 }
 
 var errStateVersion = errors.New("the state was written by a newer release")
 
-func encodeStateHeader(k keySource, seed []byte) []byte {
-	return wire.NewBE().Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt).Bytes(seed).Out()
+func encodeStateHeader(k keySource, seed []byte, generation uint64) []byte {
+	w := wire.NewBE().Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt)
+	return w.Bytes(seed).U64(generation).Out()
 }
 
-func finishStateFile(header, sealed []byte) []byte {
-	out := wire.NewBE().Bytes(header).Sized32(sealed).Out()
+// finishStateFile puts a state file together; seal appends the n bytes of the encrypted state to what it is given.
+func finishStateFile(header []byte, n int, seal func(dst []byte) []byte) []byte {
+	out := wire.NewBE().Grow(len(header) + 4 + n + sha256.Size).Bytes(header).U32(uint32(n)).Out()
+	out = seal(out)
 	sum := sha256.Sum256(out)
 	return append(out, sum[:]...)
 }
@@ -80,10 +85,14 @@ func decodeStateFile(raw []byte) (*stateFile, error) {
 	if magic := r.Bytes(len(stateMagic)); string(magic) != stateMagic {
 		return nil, errors.New("offset 0: not a state file")
 	}
-	if v := r.U16(); r.Err() == nil && v != fileVersion {
-		return nil, fmt.Errorf("offset 8: %w: version %d, this one knows %d", errStateVersion, v, fileVersion)
+	version := r.U16()
+	if r.Err() == nil && (version == 0 || version > fileVersion) {
+		return nil, fmt.Errorf("offset 8: %w: version %d, this one knows 1 to %d", errStateVersion, version, fileVersion)
 	}
 	f := &stateFile{key: keySource{kind: keyKind(r.U16()), rounds: r.U32(), salt: r.Sized16()}, seed: r.Bytes(fileSeedSize)}
+	if version >= 2 {
+		f.generation = r.U64()
+	}
 	f.header = raw[:r.Offset()]
 	f.sealed = r.Sized32()
 	body := raw[:r.Offset()]

@@ -11,12 +11,13 @@ type StoreErrorKind int
 
 // The kinds of StoreError.
 const (
-	StoreFailed  StoreErrorKind = iota // the host failed: disk full, input or output error
-	StoreLocked                        // another process holds the state: try again later
-	StoreKey                           // the passphrase or key file is missing, unsafe or wrong
-	StoreDamaged                       // what is there is not a whole state file
-	StoreVersion                       // a newer release wrote the state
-	StoreDenied                        // the folder may not be read or written
+	StoreFailed     StoreErrorKind = iota // the host failed: disk full, input or output error
+	StoreLocked                           // another process holds the state: try again later
+	StoreKey                              // the passphrase or key file is missing, unsafe or wrong
+	StoreDamaged                          // what is there is not a whole state file
+	StoreVersion                          // a newer release wrote the state
+	StoreDenied                           // the folder may not be read or written
+	StoreRolledBack                       // an older state was put back, or the state was taken away
 )
 
 // StoreError says why a state folder cannot be used. Nothing in the folder was changed.

@@ -51,17 +51,18 @@ type TPM struct {
 	sessions  map[handle]*session // loaded sessions
 	measuring *hashEvent          // H-CRTM or DRTM sequence in progress
 
-	started    bool  // TPM2_Startup was done
-	failed     error // why the TPM is in failure mode
-	locality   uint8
-	presence   bool // physical presence is asserted
-	hcrtm      bool // a _TPM_Hash sequence ran before TPM2_Startup
-	exclusive  handle
-	cmd        *execution // the command in progress
-	stamp      time.Time  // when clocks were last advanced
-	saved      []byte     // the durable part as it is in the store
-	unchanged  bool       // the last command only read: no need to compare
-	keepFleets bool       // include sessions and objects in what is saved: on Close
+	started   bool  // TPM2_Startup was done
+	failed    error // why the TPM is in failure mode
+	locality  uint8
+	presence  bool // physical presence is asserted
+	hcrtm     bool // a _TPM_Hash sequence ran before TPM2_Startup
+	exclusive handle
+	cmd       *execution // the command in progress
+	stamp     time.Time  // when clocks were last advanced
+	saved     []byte     // the durable part as it is in the store
+	anchor    clocks     // how the clocks stood to the host's then
+	owed      bool       // a change could not be saved
+	unchanged bool       // the last command only read: no need to compare
 }
 
 // ErrClosed is what Send returns after Close.
@@ -142,10 +143,15 @@ func (t *TPM) Send(cmd []byte) ([]byte, error) {
 	if t.store == nil {
 		return nil, ErrClosed
 	}
+	if t.owed { // a store that fails must not make tries free: what it owes comes before the next answer
+		if err := t.commit(); err != nil {
+			return nil, err
+		}
+	}
 	t.advance()
 	t.unchanged = false
 	res := t.execute(cmd)
-	if t.unchanged {
+	if t.unchanged && t.anchored().Clock == t.anchor.Clock {
 		return res, nil
 	}
 	if t.failed != nil {
@@ -208,10 +214,13 @@ func (t *TPM) Close() error {
 		return nil
 	}
 	t.advance()
-	t.keepFleets = t.power == StaysOn
+	f := &fleeting{}
+	if t.power == StaysOn {
+		f = t.fleets()
+	}
 	var err error
 	if t.failed == nil {
-		err = t.commit()
+		err = t.save(f)
 	}
 	if c, ok := t.store.(io.Closer); ok {
 		err = errors.Join(err, c.Close())

@@ -62,6 +62,8 @@ var engineKinds = map[engine.StoreErrorKind]fail.Kind{
 	engine.StoreDamaged: fail.BadInput,
 	engine.StoreVersion: fail.Unsupported,
 	engine.StoreDenied:  fail.Permission,
+
+	engine.StoreRolledBack: fail.BadInput,
 }
 
 // EngineError classifies what the engine and its store say.
