@@ -7,6 +7,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // said tells whether a statement of the story has the text, and how far it is bound.
@@ -49,6 +50,24 @@ func TestTheStoryOfABootNamesWhatRan(t *testing.T) {
 		story := mustParse(t, boots[c.boot](machine).Log).Explain()
 		if b, ok := said(story, c.text); !ok || b != c.binding {
 			t.Errorf("%s: %q: said %t, %s, want %s", c.boot, c.text, ok, b, c.binding)
+		}
+	}
+}
+
+// shim measures a list as a whole, and of a list that vouches for a program the one entry.
+func TestWhatVouchesForAProgramOfShimIsNamed(t *testing.T) {
+	certificate := synth.Certificate("A Distribution")
+	x509 := []byte{0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72}
+	size := uint32(16 + len(certificate))
+	list := wire.NewLE().Bytes(x509).U32(28 + size).U32(0).U32(size).Bytes(make([]byte, 16)).Bytes(certificate).Out()
+	for text, content := range map[string][]byte{
+		"shim accepted the next program for A Distribution (MokListRT)": append(make([]byte, 16), certificate...),
+		"MokListRT holds A Distribution":                                list,
+	} {
+		variable := synth.Variable("605dab50-e046-4300-abb6-3dd810dd8b23", "MokListRT", content)
+		log := synth.Agile(eventlog.SHA256).Data(7, eventlog.EVEFIVariableAuthority, variable).Recording().Log
+		if b, ok := said(mustParse(t, log).Explain(), text); !ok || b != eventlog.Bound {
+			t.Errorf("%q: said %t, %s", text, ok, b)
 		}
 	}
 }

@@ -97,8 +97,7 @@ func decodeVariable(e *Event) (Decoded, error) {
 	return v, errors.Join(err, v.decode(e.Type))
 }
 
-// decode reads the content by the variable's name. shim's variables are plain bytes in an authority event, where
-// firmware puts an EFI_SIGNATURE_DATA.
+// decode reads the content by the variable's name.
 func (v *Variable) decode(t EventType) (err error) {
 	switch {
 	case len(v.content) == 0:
@@ -111,8 +110,8 @@ func (v *Variable) decode(t EventType) (err error) {
 	case len(v.content) == 1:
 		on := v.content[0] != 0
 		v.Enabled = &on
-	case t == EVEFIVariableAuthority && v.Name != "MokListRT" && v.Name != "MokList" && v.Name != "MokListXRT":
-		v.Authority, err = parseAuthority(v.content)
+	case t == EVEFIVariableAuthority:
+		err = v.decodeAuthority()
 	case isSignatureVariable(v.Name):
 		v.Signatures, err = parseSignatureLists(v.content)
 	default:
@@ -123,6 +122,18 @@ func (v *Variable) decode(t EventType) (err error) {
 	if v.Authority == nil && v.Signatures == nil && v.Order == nil && v.Option == nil && v.Text == "" && v.Enabled == nil {
 		v.Data = Hex(v.content[:min(len(v.content), maxOpaque)])
 	}
+	return err
+}
+
+// decodeAuthority reads what let a program run: one EFI_SIGNATURE_DATA. shim also measures the whole of its lists as such.
+func (v *Variable) decodeAuthority() (err error) {
+	if strings.HasPrefix(v.Name, "MokList") {
+		if v.Signatures, err = parseSignatureLists(v.content); err == nil {
+			return nil
+		}
+		v.Signatures = nil
+	}
+	v.Authority, err = parseAuthority(v.content)
 	return err
 }
 
