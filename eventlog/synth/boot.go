@@ -27,6 +27,7 @@ type Machine struct {
 	Cmdline                    string   // kernel command line
 	KernelVersion              string   // in file names
 	GRUBConfig                 string   // commands GRUB runs before it boots, one a line
+	MoreLoads                  int      // GRUB 2.06 of Debian has shim judge the kernel once more, and shim measures it again
 	BootManager, WindowsLoader []byte   // Windows
 	Windows                    WindowsState
 }
@@ -159,7 +160,9 @@ func ShimGRUB(m Machine) *Recording {
 	m.vouched(b, shimLock, "Shim", distroCA)
 	m.load(b, m.GRUB, slices.Concat(filePathNode(grubPath), endOfPath))
 	m.grub(b)
-	m.load(b, m.Kernel, endOfPath)
+	for range 1 + m.MoreLoads {
+		m.load(b, m.Kernel, endOfPath)
+	}
 	m.linuxStub(b, "BOOT_IMAGE="+m.kernelPath()+" "+m.Cmdline)
 	m.exitBootServices(b)
 	return b.Recording()

@@ -133,16 +133,25 @@ func samePath(logged, written string) bool {
 		strings.EqualFold(path.Base(a), path.Base(b))
 }
 
-// image replaces an image that is measured as a whole.
+// image replaces an image that is measured as a whole, once or several times.
 func (p *plan) image(c Change, r role) error {
-	s, err := p.one(c, r)
-	if err != nil {
-		return err
+	steps := p.having(r)
+	if len(steps) == 0 || slices.ContainsFunc(steps, func(s *step) bool { return !s.twin(steps[0]) }) {
+		s, err := p.one(c, r)
+		if err != nil {
+			return err
+		}
+		steps = []*step{s}
 	}
 	if r == roleShim {
-		p.newShim(s, c)
+		p.newShim(steps[0], c)
 	}
-	return s.measureImage(c.Data)
+	for _, s := range steps {
+		if err := s.measureImage(c.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measureImage gives the step the digest of an image.

@@ -20,6 +20,7 @@ type boot = func(synth.Machine) *synth.Recording
 var boots = map[string]boot{
 	"shim and GRUB": synth.ShimGRUB, "UKI": synth.UKI, "systemd-boot and UKI": synth.SystemdBoot,
 	"systemd-boot and kernel": synth.Type1, "EFI stub": synth.Direct,
+	"shim and GRUB, twice": func(m synth.Machine) *synth.Recording { m.MoreLoads = 1; return synth.ShimGRUB(m) },
 }
 
 // valuesOf plays a recording into PCRs that start at zero.
@@ -160,6 +161,11 @@ func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
 	}{
 		"a new kernel under GRUB": {
 			[]string{"shim and GRUB"}, kernel,
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.Kernel, Name: "/tmp/vmlinuz", Data: m.Kernel}}
+			}, "4,9", nil},
+		"a new kernel that shim measures twice": {
+			[]string{"shim and GRUB, twice"}, kernel,
 			func(m synth.Machine) []predict.Change {
 				return []predict.Change{{Kind: predict.Kernel, Name: "/tmp/vmlinuz", Data: m.Kernel}}
 			}, "4,9", nil},

@@ -116,6 +116,11 @@ func assignRoles(steps []*step) {
 			give(i, roleKernel)
 		}
 	}
+	for _, i := range images { // GRUB has shim judge the kernel twice, and shim measures it each time
+		if last := steps[images[len(images)-1]]; last.role == roleKernel && steps[i].twin(last) {
+			give(i, roleKernel)
+		}
+	}
 	for _, i := range images { // what is left between shim and the kernel
 		if i < last && grub < 0 && steps[i].role == roleNone && i == lastBefore(min(last, images[len(images)-1])) {
 			give(i, roleSystemdBoot)

@@ -58,6 +58,11 @@ func (m *Machine) look(e *eventlog.Event) *step {
 	return s
 }
 
+// twin tells whether the same bytes were measured in both steps of the boot.
+func (s *step) twin(other *step) bool {
+	return slices.EqualFunc(s.before, other.before, func(a, b eventlog.Digest) bool { return a.Alg == b.Alg && bytes.Equal(a.Value, b.Value) })
+}
+
 // found notes the file that was measured.
 func (s *step) found(path, what string) { s.origin, s.why, s.grade, s.loaded = path, what, Exact, nil }
 
