@@ -97,6 +97,24 @@ func (s *SWTPM) TCTI() string {
 	return fmt.Sprintf("swtpm:host=%s,port=%s", host, port)
 }
 
+// Seeds finds the endorsement, owner and platform seeds in swtpm's permanent state, tpm2-00.permall: they are the first
+// of six sized buffers of 64 bytes in a row, the others being the proofs.
+func Seeds(permanent []byte) (seeds [3][]byte, ok bool) {
+next:
+	for off := 0; off+6*66 <= len(permanent); off++ {
+		for i := range 6 {
+			if binary.BigEndian.Uint16(permanent[off+i*66:]) != 64 {
+				continue next
+			}
+		}
+		for i := range seeds {
+			seeds[i] = permanent[off+i*66+2:][:64]
+		}
+		return seeds, true
+	}
+	return seeds, false
+}
+
 // Raw sends commands to a TPM as they are, without any layer of ours in between.
 type Raw struct{ net.Conn }
 

@@ -5,7 +5,6 @@ package crypt_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"os"
@@ -123,27 +122,14 @@ func eccTemplate(curve tpm2.TPMECCCurve) tpm2.TPMTPublic {
 // startSwtpm returns a started TPM and its endorsement, owner and platform seeds.
 func startSwtpm(t *testing.T) (interop.Raw, [3][]byte) {
 	s := interop.StartSWTPM(t)
-	return s.Raw(t), readSeeds(t, filepath.Join(s.State, "tpm2-00.permall"))
-}
-
-// readSeeds finds six sized buffers of 64 bytes in a row: three seeds, three proofs.
-func readSeeds(t *testing.T, path string) (seeds [3][]byte) {
-	state, err := os.ReadFile(path)
+	raw := s.Raw(t)
+	state, err := os.ReadFile(filepath.Join(s.State, "tpm2-00.permall"))
 	if err != nil {
 		t.Fatal(err)
 	}
-next:
-	for off := 0; off+6*66 <= len(state); off++ {
-		for i := range 6 {
-			if binary.BigEndian.Uint16(state[off+i*66:]) != 64 {
-				continue next
-			}
-		}
-		for i := range seeds {
-			seeds[i] = state[off+i*66+2:][:64]
-		}
-		return seeds
+	seeds, ok := interop.Seeds(state)
+	if !ok {
+		t.Fatal("no seeds in the state of this swtpm")
 	}
-	t.Fatal("no seeds in the state of this swtpm")
-	return
+	return raw, seeds
 }
