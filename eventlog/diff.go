@@ -2,23 +2,22 @@ package eventlog
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 )
 
 // Diff is how two logs differ, PCR by PCR.
 type Diff struct {
-	Equal bool      `json:"equal"`
-	PCRs  []PCRDiff `json:"pcrs"` // those that differ
+	Equal    bool      `json:"equal"`
+	PCRs     []PCRDiff `json:"pcrs"`          // those that differ
+	Volatile []int     `json:"volatile_pcrs"` // those in which nothing but counters and load addresses differs
 }
 
 // PCRDiff is how one PCR differs.
 type PCRDiff struct {
-	PCR     int      `json:"pcr"`
-	Same    int      `json:"same"` // events that both have
-	Changes []Change `json:"changes"`
+	PCR      int      `json:"pcr"`
+	Same     int      `json:"same"`     // events that both have
+	Volatile int      `json:"volatile"` // of those, events in which a counter or a load address differs
+	Changes  []Change `json:"changes"`
 }
 
 // Change is an event that only one log has, or that says something else in the other.
@@ -28,6 +27,15 @@ type Change struct {
 	Before *Side    `json:"before,omitempty"`
 	After  *Side    `json:"after,omitempty"`
 	Fields []string `json:"fields"` // what differs inside, in words
+}
+
+// String is the change in one line, without what differs inside.
+func (c *Change) String() string {
+	side := c.Before
+	if c.After != nil {
+		side = c.After
+	}
+	return c.Kind + " " + c.Type + ": " + side.Summary
 }
 
 // Side is an event as one of the logs has it.
@@ -40,17 +48,19 @@ type Side struct {
 // maxAlign bounds the events of one PCR that are aligned exactly; beyond, what differs is one block.
 const maxAlign = 2000
 
-// DiffLogs compares what two logs measured, in the first bank both have. Fields that digests do not cover, such as load
-// addresses, do not count.
+// DiffLogs compares what two logs measured, in the first bank both have. What differs with every boot does not count:
+// fields that no digest covers, and the counters and load addresses that Windows measures.
 func DiffLogs(before, after *Log) *Diff {
-	d := &Diff{PCRs: []PCRDiff{}}
+	d := &Diff{PCRs: []PCRDiff{}, Volatile: []int{}}
 	bank := commonBank(before, after)
 	for pcr := range pcrCount {
-		a, b := before.measured(pcr, bank), after.measured(pcr, bank)
 		p := PCRDiff{PCR: pcr}
-		p.align(a, b)
-		if len(p.Changes) > 0 {
+		p.align(before.measured(pcr, bank), after.measured(pcr, bank))
+		switch {
+		case len(p.Changes) > 0:
 			d.PCRs = append(d.PCRs, p)
+		case p.Volatile > 0:
+			d.Volatile = append(d.Volatile, pcr)
 		}
 	}
 	d.Equal = len(d.PCRs) == 0
@@ -71,6 +81,7 @@ func commonBank(a, b *Log) Alg {
 type measurement struct {
 	event  *Event
 	digest Hex
+	key    string // the digest, or what stands for it where a counter is measured too
 }
 
 func (l *Log) measured(pcr int, bank Alg) []measurement {
@@ -86,12 +97,23 @@ func (l *Log) measured(pcr int, bank Alg) []measurement {
 		} else {
 			m.digest = e.Data // no bank in common: what the logs say is all there is
 		}
+		if m.key = steady(e); m.key == "" {
+			m.key = string(m.digest)
+		}
 		list = append(list, m)
 	}
 	return list
 }
 
-func (m measurement) equal(other measurement) bool { return bytes.Equal(m.digest, other.digest) }
+func (m measurement) equal(other measurement) bool { return m.key == other.key }
+
+// meet counts an event that both have.
+func (p *PCRDiff) meet(a, b measurement) {
+	p.Same++
+	if !bytes.Equal(a.digest, b.digest) {
+		p.Volatile++
+	}
+}
 
 func (m measurement) side() *Side {
 	d, _ := m.event.Decode()
@@ -101,19 +123,21 @@ func (m measurement) side() *Side {
 // align splits two runs of events into what both have and what differs.
 func (p *PCRDiff) align(a, b []measurement) {
 	for len(a) > 0 && len(b) > 0 && a[0].equal(b[0]) {
-		a, b, p.Same = a[1:], b[1:], p.Same+1
+		p.meet(a[0], b[0])
+		a, b = a[1:], b[1:]
 	}
-	tail := 0
-	for len(a) > tail && len(b) > tail && a[len(a)-1-tail].equal(b[len(b)-1-tail]) {
-		tail++
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1].equal(b[len(b)-1]) {
+		p.meet(a[len(a)-1], b[len(b)-1])
+		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	a, b, p.Same = a[:len(a)-tail], b[:len(b)-tail], p.Same+tail
 	if len(a) > maxAlign || len(b) > maxAlign {
 		p.pair(a, b)
 		return
 	}
 	for _, gap := range gaps(a, b) {
-		p.Same += gap.same
+		for i := gap.same; i > 0; i-- {
+			p.meet(a[gap.a0-i], b[gap.b0-i])
+		}
 		p.pair(a[gap.a0:gap.a1], b[gap.b0:gap.b1])
 	}
 }
@@ -197,164 +221,6 @@ func (p *PCRDiff) pair(a, b []measurement) {
 	for j, after := range b {
 		if !used[j] {
 			p.Changes = append(p.Changes, Change{Kind: "added", Type: after.event.Type.String(), After: after.side(), Fields: []string{}})
-		}
-	}
-}
-
-// subject is what an event is about, so that the same thing is found in the other log: a variable's name, a file, a tag.
-func (e *Event) subject() string {
-	decoded, _ := e.Decode()
-	switch d := decoded.(type) {
-	case *Variable:
-		return d.Name
-	case *ImageLoad:
-		return d.File()
-	case *Blob:
-		return d.Description
-	case *Loader:
-		if d.What == "command" { // the first word: set, linux, initrd
-			word, _, _ := strings.Cut(d.Text, " ")
-			return d.Producer + " " + word
-		}
-		if d.What == "file" || d.What == "variable" || d.What == "section" {
-			return d.Producer + " " + d.Text
-		}
-		return d.Producer + " " + d.What
-	case *Tagged:
-		if len(d.Records) > 0 {
-			return d.Records[0].Hex
-		}
-	case *Windows:
-		for r := range d.All() {
-			if r.ID&sipaClassMask != sipaContainer {
-				return r.Hex
-			}
-		}
-	case *IMA:
-		return d.File
-	case *Systemd:
-		return d.Event
-	case Text:
-		return d.Text
-	}
-	return ""
-}
-
-// changedFields says what differs between two events about the same thing.
-func changedFields(a, b *Event) []string {
-	before, _ := a.Decode()
-	after, _ := b.Decode()
-	var fields []string
-	if x, y := parts(before), parts(after); x != nil && y != nil {
-		fields = changedSet(x, y)
-	} else {
-		fields = changedJSON(before, after)
-	}
-	if len(fields) == 0 {
-		return []string{"the measured bytes, which are not in the log"}
-	}
-	return fields
-}
-
-// parts are what an event consists of, where that is a list: signatures, words, partitions, records. nil otherwise.
-func parts(decoded Decoded) []string {
-	switch d := decoded.(type) {
-	case *Variable:
-		if d.Signatures != nil {
-			return entries(d.Signatures)
-		}
-	case *Loader:
-		return strings.Fields(d.Text)
-	case *GPT:
-		return partitions(d)
-	case *Windows:
-		return leaves(d)
-	}
-	return nil
-}
-
-func entries(lists []SignatureList) (names []string) {
-	for i := range lists {
-		for j := range lists[i].Entries {
-			names = append(names, lists[i].Entries[j].String())
-		}
-	}
-	return names
-}
-
-func partitions(g *GPT) (names []string) {
-	for _, p := range g.Partitions {
-		names = append(names, fmt.Sprintf("partition %s %q, sectors %d to %d", p.ID, p.Name, p.First, p.Last))
-	}
-	return append(names, "disk "+g.Disk.String())
-}
-
-func leaves(w *Windows) (names []string) {
-	for r := range w.All() {
-		if r.Records == nil {
-			names = append(names, r.Name+"="+r.Text)
-		}
-	}
-	return names
-}
-
-// maxFields bounds the words about one change.
-const maxFields = 50
-
-// changedSet names what only one of two lists has.
-func changedSet(before, after []string) []string {
-	fields := []string{}
-	report := func(mark string, list, other []string) {
-		have := make(map[string]int)
-		for _, s := range other {
-			have[s]++
-		}
-		for _, s := range list {
-			if have[s]--; have[s] < 0 && len(fields) < maxFields {
-				fields = append(fields, mark+s)
-			}
-		}
-	}
-	report("-", before, after)
-	report("+", after, before)
-	return fields
-}
-
-// volatileFields differ from boot to boot, and no digest covers them.
-var volatileFields = map[string]bool{"location": true, "link_time_address": true, "address": true, "base": true}
-
-// changedJSON compares the top-level fields of two decoded events.
-func changedJSON(before, after Decoded) []string {
-	fields := []string{}
-	a, b := topLevel(before), topLevel(after)
-	for _, name := range slices.Sorted(keysOf(a, b)) {
-		if x, y := string(a[name]), string(b[name]); x != y && !volatileFields[name] && len(fields) < maxFields {
-			fields = append(fields, fmt.Sprintf("%s: %s -> %s", name, orNothing(x), orNothing(y)))
-		}
-	}
-	return fields
-}
-
-func topLevel(d Decoded) map[string]json.RawMessage {
-	var fields map[string]json.RawMessage
-	if text, err := json.Marshal(d); err == nil {
-		_ = json.Unmarshal(text, &fields) // nil where it is no object
-	}
-	return fields
-}
-
-func keysOf(maps ...map[string]json.RawMessage) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		seen := make(map[string]bool)
-		for _, m := range maps {
-			for k := range m {
-				if !seen[k] {
-					seen[k] = true
-					if !yield(k) {
-						return
-					}
-				}
-			}
 		}
 	}
 }

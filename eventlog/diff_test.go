@@ -105,3 +105,59 @@ func TestLongLogsAreDiffedInBoundedSpace(t *testing.T) {
 		t.Errorf("%d PCRs", len(d.PCRs))
 	}
 }
+
+// Windows counts its boots in what it measures; that is no difference, and a setting beside the counter is one.
+func TestCountersAreNoDifference(t *testing.T) {
+	machine := synth.Default()
+	before := mustParse(t, synth.Windows(machine).Log)
+	machine.Windows.BootCounter++
+	next := mustParse(t, synth.Windows(machine).Log)
+	if d := eventlog.DiffLogs(before, next); !d.Equal || !slices.Equal(d.Volatile, []int{12}) {
+		t.Errorf("%q, volatile %v", lines(d), d.Volatile)
+	}
+	machine.Windows.BitLocker = 0x40
+	d := eventlog.DiffLogs(before, mustParse(t, synth.Windows(machine).Log))
+	if d.Equal || len(d.Volatile) != 0 {
+		t.Errorf("another way to unlock: equal %t, volatile %v", d.Equal, d.Volatile)
+	}
+	// A label that merely says "counter" hides nothing: its digest is of something else.
+	forged := func(counter uint64) *eventlog.Log {
+		data := wire.NewLE().U32(0x40010001).Sized32(wire.NewLE().U32(0x00020002).Sized32(wire.NewLE().U64(counter).Out()).Out()).Out()
+		return mustParse(t, synth.Agile(eventlog.SHA256).Event(12, eventlog.EVEventTag, []byte{byte(counter)}, data).Recording().Log)
+	}
+	if d := eventlog.DiffLogs(forged(1), forged(2)); d.Equal {
+		t.Error("an event whose digest does not cover the counter passes as a counter")
+	}
+}
+
+func TestMergedLogsReplayToWhatWasChosen(t *testing.T) {
+	log := func(names ...string) *eventlog.Log {
+		b := synth.Agile(eventlog.SHA256)
+		for _, n := range names {
+			b.Data(4, eventlog.EVEFIAction, []byte(n))
+		}
+		return mustParse(t, b.Data(5, eventlog.EVEFIAction, []byte("last")).Recording().Log)
+	}
+	value := func(l *eventlog.Log, pcr int) string { return l.Replay().Bank(eventlog.SHA256).PCR(pcr).Value.String() }
+	for name, c := range map[string]struct {
+		before, after []string
+		chosen        map[int][]int
+		want          []string
+	}{
+		"nothing":           {[]string{"a", "b"}, []string{"a", "x"}, nil, []string{"a", "b"}},
+		"all of a PCR":      {[]string{"a", "b"}, []string{"a", "x"}, map[int][]int{4: nil}, []string{"a", "x"}},
+		"every change":      {[]string{"a", "b"}, []string{"x", "a"}, map[int][]int{4: {0, 1}}, []string{"x", "a"}},
+		"one added":         {[]string{"a", "b"}, []string{"a", "x", "b", "y"}, map[int][]int{4: {0}}, []string{"a", "x", "b"}},
+		"the other":         {[]string{"a", "b"}, []string{"a", "x", "b", "y"}, map[int][]int{4: {1}}, []string{"a", "b", "y"}},
+		"one removed":       {[]string{"a", "b", "c"}, []string{"b"}, map[int][]int{4: {0}}, []string{"b", "c"}},
+		"added at the head": {[]string{"a"}, []string{"x", "a", "y"}, map[int][]int{4: {0}}, []string{"x", "a"}},
+	} {
+		merged := eventlog.Merge(log(c.before...), log(c.after...), c.chosen)
+		if got, want := value(merged, 4), value(log(c.want...), 4); got != want {
+			t.Errorf("%s: %d events, another value than %q", name, len(merged.Events), c.want)
+		}
+		if got, want := value(merged, 5), value(log(), 5); got != want {
+			t.Errorf("%s: PCR 5 changed", name)
+		}
+	}
+}
