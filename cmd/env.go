@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"io"
 	"os"
+	"os/user"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/vtpmctl/vtpmctl/internal/host"
@@ -22,6 +24,7 @@ type Env struct {
 	Getenv   func(string) string
 	Now      func() time.Time
 	Rand     io.Reader
+	User     func() string // who runs the command, for what is recorded
 	Host     host.Host
 	PID      int
 	// OpenFD is an inherited file descriptor, to write to.
@@ -46,6 +49,7 @@ func System() *Env {
 		Getenv:    os.Getenv,
 		Now:       time.Now,
 		Rand:      rand.Reader,
+		User:      userName,
 		Host:      host.Local(root),
 		PID:       os.Getpid(),
 		OpenFD:    openFD,
@@ -53,6 +57,18 @@ func System() *Env {
 		BootLog:   func() ([]byte, error) { return tpm.MeasuredBootLog(tpm.CurrentBoot) },
 		AskSecret: term.ReadSecret,
 	}
+}
+
+// userName is the account, and who became it with sudo.
+func userName() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if person := os.Getenv(envSudoUser); person != "" && person != name {
+		return person + " as " + name
+	}
+	return name
 }
 
 func openFD(fd int) (io.WriteCloser, error) {

@@ -18,6 +18,8 @@ const (
 
 	envEnginePassphrase = "VTPMCTL_ENGINE_PASSPHRASE_FILE"
 	envEngineKey        = "VTPMCTL_ENGINE_KEY_FILE"
+
+	envSudoUser = "SUDO_USER"
 )
 
 // envVars is the registry that `vtpmctl help environment` prints.
@@ -29,8 +31,9 @@ func envVars() []envVar {
 		{envState, "folder of the state of the built-in software TPM"},
 		{envEnginePassphrase, "file with the passphrase of that state, if it is encrypted under one"},
 		{envEngineKey, "file with the key of that state, if it is encrypted under one that is kept elsewhere"},
-		{"XDG_STATE_HOME, HOME", "where that folder is for a user who is not root: vtpmctl/engine below it, or .local/state/vtpmctl/engine"},
-		{"LOCALAPPDATA", "where that folder is on Windows: vtpmctl\\engine below it"},
+		{"XDG_STATE_HOME, HOME", "where that folder and the baseline are for a user who is not root: vtpmctl below it, or .local/state/vtpmctl"},
+		{"LOCALAPPDATA", "where they are on Windows: vtpmctl below it"},
+		{envSudoUser, "who runs the command, for the history of a baseline"},
 		{"NO_COLOR", "not empty: no colour"},
 		{"CLICOLOR_FORCE", "not empty and not 0: colour even off a terminal"},
 		{"TERM", "dumb: no colour"},
@@ -52,19 +55,26 @@ func (a *app) flagVar(name string) bool {
 	return on || err != nil && a.Getenv(name) != ""
 }
 
-// engineDir is where the built-in software TPM keeps its state unless a target says otherwise. It works without HOME.
+// engineDir is where the built-in software TPM keeps its state unless a target says otherwise.
 func (a *app) engineDir() string {
-	for _, dir := range []struct{ env, below string }{
-		{envState, ""},
-		{"LOCALAPPDATA", "vtpmctl/engine"}, // private to the account, which ProgramData is not
-		{"XDG_STATE_HOME", "vtpmctl/engine"},
+	if dir := a.Getenv(envState); dir != "" {
+		return filepath.Clean(dir)
+	}
+	return filepath.Join(a.stateRoot(), "engine")
+}
+
+// stateRoot is the folder of what outlives a command. It works without HOME.
+func (a *app) stateRoot() string {
+	for _, dir := range []string{
+		a.Getenv("LOCALAPPDATA"), // private to the account, which ProgramData is not
+		a.Getenv("XDG_STATE_HOME"),
 	} {
-		if v := a.Getenv(dir.env); v != "" {
-			return filepath.Join(v, filepath.FromSlash(dir.below))
+		if dir != "" {
+			return filepath.Join(dir, "vtpmctl")
 		}
 	}
 	if home := a.Getenv("HOME"); home != "" && home != "/root" && home != "/" {
-		return filepath.Join(home, ".local", "state", "vtpmctl", "engine")
+		return filepath.Join(home, ".local", "state", "vtpmctl")
 	}
-	return filepath.FromSlash("/var/lib/vtpmctl/engine")
+	return filepath.FromSlash("/var/lib/vtpmctl")
 }

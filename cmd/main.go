@@ -156,6 +156,7 @@ func (a *app) commands() map[string][]*cobra.Command {
 		groupMain: {
 			a.tourCommand(),
 			a.pcrCommand(),
+			a.baselineCommand(),
 			a.sealCommand(),
 			a.unsealCommand(),
 			a.sealedCommand(),

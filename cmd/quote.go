@@ -201,7 +201,7 @@ func (a *app) evidenceLogs(from tpm.Origin, o *quoteFlags) (logs []quote.Log, no
 			logs = append(logs, quote.Log{Source: path, Data: data})
 		}
 		return logs, "", nil
-	case !strings.HasPrefix(from.Target, "dev:") && from.Target != "tbs":
+	case !ofMachine(from):
 		return logs, from.Target + " is not this machine's TPM, so this machine's log is not its log", nil
 	}
 	data, source, err := a.bootLog(from)
@@ -219,6 +219,11 @@ func (a *app) evidenceLogs(from tpm.Origin, o *quoteFlags) (logs []quote.Log, no
 		return nil, "", err
 	}
 	return logs, "", nil
+}
+
+// ofMachine tells the machine's own TPM, to which its event log belongs, from others.
+func ofMachine(from tpm.Origin) bool {
+	return strings.HasPrefix(from.Target, "dev:") || from.Target == "tbs"
 }
 
 // bootLog reads the log of this boot. Windows gives it out together with its TPM; the files it keeps may be older.
