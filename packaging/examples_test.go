@@ -161,6 +161,7 @@ func TestCloudInitScriptRunsTwice(t *testing.T) {
 		t.Fatalf("it does not run the one file it writes: %+v", config)
 	}
 	folder := rewrite.Replace("/var/lib/vtpmctl/")
+	run(aBoot)
 	run(config.Files[0].Content)
 	sealed := read(t, folder+"data.tpm")
 	run(config.Files[0].Content)
@@ -177,15 +178,36 @@ func TestCloudInitScriptRunsTwice(t *testing.T) {
 	}
 }
 
-func TestSystemdUnitUnseals(t *testing.T) {
-	rewrite, run := elsewhere(t)
-	unit := string(read(t, "examples/vtpmctl-unseal@.service"))
-	var start string
-	for line := range strings.Lines(unit) {
+// aBoot extends the PCRs of the firmware.
+const aBoot = "for n in 0 1 2 3 4 5 6 7; do echo $n | vtpmctl pcr extend $n - -q; done"
+
+// started is what systemd runs for a unit.
+func started(t *testing.T, unit string) string {
+	t.Helper()
+	for line := range strings.Lines(string(read(t, unit))) {
 		if command, ok := strings.CutPrefix(line, "ExecStart="); ok {
-			start = strings.ReplaceAll(command, "%i", "app")
+			return command
 		}
 	}
+	t.Fatal("the unit starts nothing")
+	return ""
+}
+
+func TestSystemdUnitComparesWithTheBaseline(t *testing.T) {
+	rewrite, run := elsewhere(t)
+	check := strings.TrimSpace(started(t, "examples/vtpmctl-baseline.service")) + " --file " + rewrite.Replace("/var/lib/vtpmctl/baseline.json")
+	run(aBoot)
+	run("vtpmctl baseline create --file /var/lib/vtpmctl/baseline.json --anchor 0x01800200")
+	run(check)
+	run("echo change | vtpmctl pcr extend 4 -")
+	run("status=0; " + check + " || status=$?; [ $status = 7 ]")
+	run("vtpmctl baseline accept 4 --reason planned --file /var/lib/vtpmctl/baseline.json --anchor 0x01800200")
+	run(check)
+}
+
+func TestSystemdUnitUnseals(t *testing.T) {
+	rewrite, run := elsewhere(t)
+	start := strings.ReplaceAll(started(t, "examples/vtpmctl-unseal@.service"), "%i", "app")
 	run("printf geheim | vtpmctl seal --pcrs sha256:7 --out-file /etc/vtpmctl/app.tpm -")
 	run("mkdir /run/vtpmctl/app\n" + start)
 	if secret := read(t, rewrite.Replace("/run/vtpmctl/app/secret")); string(secret) != "geheim" {
