@@ -5,7 +5,7 @@
 # Works in Windows PowerShell 5.1 and PowerShell 7.
 param([switch]$Register)
 
-$folder = Join-Path $env:ProgramData 'vtpmctl'
+$folder = "$env:ProgramData\vtpmctl"
 $file = Join-Path $folder 'baseline.json'
 if ($Register) {
     # Users may read the baseline; only administrators and the system may change it.

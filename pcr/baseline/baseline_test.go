@@ -316,10 +316,9 @@ func TestItemsReadBackAsTheyArePrinted(t *testing.T) {
 
 // FuzzDecode: whatever the file says, a baseline that is read can be written, read again and checked.
 func FuzzDecode(f *testing.F) {
-	for kind := range boots {
-		sha256 := func(m *synth.Machine) { m.Banks = []eventlog.Alg{eventlog.SHA256} }
-		f.Add(must(create(f, boot(f, kind, sha256)).Encode()))
-	}
+	sha256 := func(m *synth.Machine) { m.Banks = []eventlog.Alg{eventlog.SHA256} }
+	f.Add(must(create(f, boot(f, "UKI", sha256), pcr.Of(eventlog.SHA256, 4, 11)...).Encode()))
+	f.Add(must(create(f, boot(f, "Windows", sha256), pcr.Of(eventlog.SHA256, 12)...).Encode()))
 	f.Add([]byte(`{"schema":"vtpmctl.baseline/v1","banks":[{"name":"sha256","pcrs":[]}],"history":[{}],"events":[{"pcr":1}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := baseline.Decode(data)
