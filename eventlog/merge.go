@@ -34,7 +34,7 @@ func Merge(before, after *Log, chosen map[int][]int) *Log {
 		switch {
 		case !ok:
 			merged.Events = append(merged.Events, was...)
-		case covers(indices, len(changed[pcr])):
+		case takesAll(indices, len(changed[pcr])):
 			merged.Events = append(merged.Events, is...)
 		default:
 			merged.Events = append(merged.Events, mergeSome(was, is, changed[pcr], indices)...)
@@ -46,8 +46,8 @@ func Merge(before, after *Log, chosen map[int][]int) *Log {
 	return merged
 }
 
-// covers tells whether indices are all below n; no index stands for all.
-func covers(indices []int, n int) bool {
+// takesAll tells whether indices are all below n; no index stands for all.
+func takesAll(indices []int, n int) bool {
 	for i := range n {
 		if len(indices) > 0 && !slices.Contains(indices, i) {
 			return false
