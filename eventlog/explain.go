@@ -58,6 +58,7 @@ type teller struct {
 	counts  [pcrCount]int
 	grub    int
 	program string // the file of the last program that was started
+	options []*Variable
 	quirks  map[string]bool
 	said    map[string]bool
 	heard   []string // what the event at hand says, said before or not
@@ -160,7 +161,7 @@ func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
 		for _, r := range d.Records {
 			if product, _, found := strings.Cut(r.Name, ":"); found {
 				t.saw(product)
-				t.say(tellLinux, e, b, "%s was measured", r.Name)
+				t.tagged(e, r.Name, b)
 			}
 		}
 	case *Windows:
@@ -211,7 +212,24 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 		t.say(tellSecureBoot, e, b, "%s is %s", v.Name, onOff(*v.Enabled))
 	case v.Option != nil || v.Order != nil:
 		t.say(tellOptions, e, b, "%s", v)
+		if v.Option != nil && v.Option.Optional > 0 && b == Bound {
+			t.options = append(t.options, v)
+		}
 	}
+}
+
+// tagged tells of something that only has a name. The command line of a kernel that the firmware started is in its boot
+// option: the digest tells which one it was.
+func (t *teller) tagged(e *Event, name string, b Binding) {
+	for _, v := range t.options {
+		arguments := v.content[len(v.content)-v.Option.Optional:]
+		if e.Covers(arguments) {
+			t.story.Cmdline = strings.TrimRight(decodeUTF16(arguments), "\x00")
+			t.say(tellLinux, e, Bound, "kernel command line, as in %s: %s", v.Name, t.story.Cmdline)
+			return
+		}
+	}
+	t.say(tellLinux, e, b, "%s was measured", name)
 }
 
 // policyRegister tells whether the event is where firmware measures its Secure Boot configuration. Whoever can extend

@@ -36,6 +36,7 @@ func TestTheStoryOfABootNamesWhatRan(t *testing.T) {
 		{"shim and GRUB", nil, "kernel command line: /boot/vmlinuz-6.12.41-cloud-amd64 root=", eventlog.Bound},
 		{"shim and GRUB", nil, "the initrd is /boot/initrd.img", eventlog.Label},
 		{"shim and GRUB", func(m *synth.Machine) { m.SecureBoot = false }, "Secure Boot is off", eventlog.Bound},
+		{"direct", nil, "kernel command line, as in Boot0003: root=UUID=", eventlog.Bound},
 		{"UKI", nil, "the unified kernel image has a section .initrd", eventlog.Bound},
 		{"Windows", nil, "BitLocker was unlocked by TPM", eventlog.Bound},
 		{"Windows", func(m *synth.Machine) { m.Windows.BitLocker = 0x40 }, "BitLocker was unlocked with the recovery key", eventlog.Bound},

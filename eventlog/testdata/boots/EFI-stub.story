@@ -1,0 +1,31 @@
+Secure Boot: off
+started by: Linux EFI stub
+command line: initrd=\initrd.img console=ttyS0 quiet panic=-1
+
+Firmware
+  label    firmware code or data was measured: 917504 bytes at 0x820000
+  label    firmware code or data was measured: 12582912 bytes at 0x900000
+
+Secure Boot
+  bound    Secure Boot is off
+  bound    PK, the owner's key, holds nothing
+  bound    KEK, whose keys may change the lists, holds nothing
+  bound    db, the list of what may run, holds nothing
+  bound    dbx, the list of what may not run, holds nothing
+
+Boot options
+  bound    BootOrder: 0000 0001 0002 0003
+  bound    Boot0000: Linux HD(1,GPT,2b7e1516-28ae-4d2a-abf7-158809cf4f3c,0x800,0x31000)/\vmlinuz.efi
+  bound    Boot0001: UiApp Fv(7cb8bdc9-f8eb-4f34-aaea-3ee4af6516a1)/FvFile(462caa21-7614-4503-836e-8ab6f4662331)
+  bound    Boot0002: UEFI Misc Device PciRoot(0x0)/Pci(0x1,0x0)
+  bound    Boot0003: EFI Internal Shell Fv(7cb8bdc9-f8eb-4f34-aaea-3ee4af6516a1)/FvFile(7c04a583-9e3e-4f1c-ad65-e05268d0b4d1)
+
+Boot chain
+  bound    firmware said: Calling EFI Application from Boot Option
+  bound    booted from disk 8f6c2f1e-52a7-4c0e-9d3b-6f1a0c5e7d21 with 1 partitions: ESP
+  label    a program was started: PciRoot(0x0)/Pci(0x1,0x0)/HD(1,GPT,2b7e1516-28ae-4d2a-abf7-158809cf4f3c,0x800,0x31000)/\vmlinuz.efi
+  bound    firmware said: Exit Boot Services Invocation
+  bound    firmware said: Exit Boot Services Returned with Success
+
+Linux
+  bound    kernel command line, as in Boot0000: initrd=\initrd.img console=ttyS0 quiet panic=-1
