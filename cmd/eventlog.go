@@ -140,12 +140,12 @@ func (o *eventFilter) match(e *eventlog.Event) bool {
 	return len(o.want) == 0 || slices.Contains(o.want, e.Type)
 }
 
-// eventlogDoc is the result of eventlog show.
+// eventlogDoc is the result of eventlog show. Its events are printed while they are decoded: a log may have tens of
+// thousands.
 type eventlogDoc struct {
 	Source string `json:"source"`
 	*eventlog.Log
-	Older  int               `json:"older_logs"`
-	Events []eventlog.Record `json:"events"`
+	Older int `json:"older_logs"`
 
 	filter eventFilter
 	bank   eventlog.Alg // whose digests the table has; 0 for none
@@ -153,11 +153,14 @@ type eventlogDoc struct {
 
 func (eventlogDoc) Schema() string { return "vtpmctl.eventlog/v1" }
 
-// records yields the events that were asked for, decoded one at a time: a log may have tens of thousands.
-func (d eventlogDoc) records() iter.Seq[eventlog.Record] {
-	return func(yield func(eventlog.Record) bool) {
+// List is what the events are called.
+func (eventlogDoc) List() string { return "events" }
+
+// events yields the events that were asked for.
+func (d eventlogDoc) events() iter.Seq[*eventlog.Event] {
+	return func(yield func(*eventlog.Event) bool) {
 		for i := range d.Log.Events {
-			if e := &d.Log.Events[i]; d.filter.match(e) && !yield(e.Record()) {
+			if e := &d.Log.Events[i]; d.filter.match(e) && !yield(e) {
 				return
 			}
 		}
@@ -167,8 +170,10 @@ func (d eventlogDoc) records() iter.Seq[eventlog.Record] {
 // Lines gives one event a line.
 func (d eventlogDoc) Lines() iter.Seq[any] {
 	return func(yield func(any) bool) {
-		for r := range d.records() {
-			if !yield(r) {
+		var line logLine
+		for e := range d.events() {
+			line.event = e
+			if !yield(&line) {
 				return
 			}
 		}
@@ -178,20 +183,64 @@ func (d eventlogDoc) Lines() iter.Seq[any] {
 func (d eventlogDoc) Table(t *out.Table) {
 	logHead(t, d.Source, d.Log)
 	t.Text("")
-	head := []string{"#", "PCR", "TYPE", "DATA"}
-	if d.bank != 0 {
-		head = append(head, strings.ToUpper(d.bank.String()))
-	}
-	t.Head(append(head, "EVENT")...)
-	for r := range d.records() {
-		row := []any{r.Number, register(&r), r.Type, binding(r.Check)}
+	t.Stream(d.widths(), func(next func() *out.Row) {
+		head := []string{"#", "PCR", "TYPE", "DATA", "EVENT"}
 		if d.bank != 0 {
-			row = append(row, r.Digests[d.bank])
+			head = slices.Insert(head, 4, strings.ToUpper(d.bank.String()))
 		}
-		t.Row(append(row, eventText(&r))...)
-	}
+		row := next()
+		for _, name := range head {
+			row.Cell(out.Dim(name))
+		}
+		for e := range d.events() {
+			d.row(next(), e)
+		}
+	})
 	logNotes(t, d.Log.Notes)
 }
+
+// widths are those of the columns before the last. Only the words of the column DATA would need the events decoded; they
+// get the room of "unbound", which every header event is.
+func (d eventlogDoc) widths() []int {
+	w := []int{1, len("PCR"), len("TYPE"), len("unbound")}
+	for e := range d.events() {
+		w[0] = max(w[0], len(strconv.Itoa(e.Number)))
+		w[2] = max(w[2], len(e.Type.String()))
+		if !isPCR(e) {
+			w[1] = max(w[1], len(registerOf(e)))
+		}
+	}
+	if d.bank != 0 {
+		w = append(w, max(2*d.bank.Size(), len(d.bank.String())))
+	}
+	return w
+}
+
+func (d eventlogDoc) row(row *out.Row, e *eventlog.Event) {
+	decoded, check, err := e.Look()
+	row.Int(e.Number)
+	if isPCR(e) {
+		row.Int(int(e.PCR))
+	} else {
+		row.Cell(out.Dim(registerOf(e)))
+	}
+	row.Text(e.Type.String())
+	row.Cell(binding(check))
+	if d.bank != 0 {
+		row.Text(e.Digest(d.bank).String())
+	}
+	text := decoded.String()
+	if err != nil {
+		text += " [" + err.Error() + "]"
+	}
+	row.Text(text)
+}
+
+// isPCR tells whether an event's register is a PCR.
+func isPCR(e *eventlog.Event) bool { return e.PCR < pcr.Count && e.Content != eventlog.ContentNV }
+
+// registerOf names a register that is no PCR.
+func registerOf(e *eventlog.Event) string { return "0x" + strconv.FormatUint(uint64(e.PCR), 16) }
 
 // logHead says what kind of log it is.
 func logHead(t *out.Table, source string, log *eventlog.Log) {
@@ -218,32 +267,17 @@ func logNotes(t *out.Table, notes []eventlog.Note) {
 	}
 }
 
-func register(r *eventlog.Record) any {
-	if r.PCR != nil {
-		return *r.PCR
-	}
-	return out.Dim(r.Register)
-}
-
 // binding says in a word how far the digest vouches for the data.
-func binding(c eventlog.Check) any {
+func binding(c eventlog.Check) out.Cell {
 	switch c.Binding {
 	case eventlog.Broken:
 		return out.No("BROKEN")
 	case eventlog.Bound:
 		return out.OK("bound")
 	case eventlog.Label:
-		return "label"
+		return out.Cell{Value: "label"}
 	}
 	return out.Dim(string(c.Binding))
-}
-
-// eventText is the summary, with what did not decode behind it.
-func eventText(r *eventlog.Record) string {
-	if r.Note != "" {
-		return r.Summary + " [" + r.Note + "]"
-	}
-	return r.Summary
 }
 
 func (a *app) eventlogShowCommand() *cobra.Command {
@@ -287,11 +321,7 @@ No digest covers an event's type. A log that ends early is shown as far as it go
 			if err != nil {
 				return nil, err
 			}
-			doc := eventlogDoc{Source: source, Log: log, Older: len(log.Older), filter: filter, bank: alg, Events: []eventlog.Record{}}
-			if a.format == out.FormatJSON || a.format == out.FormatYAML {
-				doc.Events = slices.AppendSeq(doc.Events, doc.records())
-			}
-			return doc, nil
+			return eventlogDoc{Source: source, Log: log, Older: len(log.Older), filter: filter, bank: alg}, nil
 		},
 	})
 }

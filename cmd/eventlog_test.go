@@ -157,3 +157,53 @@ func TestHostileLogsCannotForgeOutput(t *testing.T) {
 		}
 	}
 }
+
+// The fast encoder must say what package json makes of a record, but for the escapes of text.
+func TestLinesOfALogAreItsRecords(t *testing.T) {
+	logs := synth.Hostile()
+	for name, boot := range bootWords {
+		logs = append(logs, synth.Case{Name: name, Data: boot(synth.Default()).Log})
+	}
+	for _, c := range logs {
+		log, err := eventlog.Parse(c.Data)
+		if err != nil || len(c.Data) > 64<<10 {
+			continue
+		}
+		stdout, _, _ := runOn(c.Data, "eventlog", "show", "-", "-o", "jsonl")
+		lines := strings.Split(stdout, "\n")
+		for i := range log.Events {
+			want, err := json.Marshal(log.Events[i].Record())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := lines[i]; canonical(t, []byte(got)) != canonical(t, want) {
+				t.Errorf("%s, event %d:\n%s\nwant\n%s", c.Name, i, got, want)
+			}
+		}
+	}
+}
+
+// canonical rewrites JSON with one way of escaping; tag characters, which our JSON does not have, become U+FFFD.
+func canonical(t *testing.T, text []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	var v any
+	d := json.NewDecoder(&b)
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= 0xe0000 && r <= 0xe0fff {
+			return '\ufffd'
+		}
+		return r
+	}, string(again))
+}

@@ -1,10 +1,10 @@
 package cmd
 
 import (
-	"bufio"
 	"encoding/binary"
-	"fmt"
+	"encoding/hex"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
@@ -15,85 +15,98 @@ import (
 // of types it knows are split as it does, and everything else is hex, where nothing needs an escape. Text is quoted and
 // escaped: tpm2_eventlog prints it raw, and a log can forge events with it.
 func (d eventlogDoc) Render(w io.Writer, _ out.Format) error {
-	y := &tpm2YAML{w: bufio.NewWriterSize(w, 64<<10)}
+	replay := make(chan *eventlog.Replay, 1)
+	go func() { replay <- d.Log.Replay() }() // beside the printing of the events
+	var y tpm2YAML
 	y.line("---\nversion: 1\nevents:")
-	for i := range d.Log.Events {
-		if e := &d.Log.Events[i]; d.filter.match(e) {
-			y.event(e, i == 0 && d.Log.Spec != nil)
+	for e := range d.events() {
+		y.event(e, e.Number == 0 && d.Log.Spec != nil)
+		if len(y) > 32<<10 {
+			if _, err := w.Write(y); err != nil {
+				return err
+			}
+			y = y[:0]
 		}
 	}
 	y.line("pcrs:")
-	for _, b := range d.Log.Replay().Banks {
-		y.line("  %s:", b.Alg)
+	for _, b := range (<-replay).Banks {
+		y.line("  ", b.Alg.String(), ":")
 		for _, p := range b.PCRs {
-			y.line("    %-2d : 0x%x", p.Index, []byte(p.Value))
+			index := strconv.Itoa(p.Index)
+			y.line("    ", index, strings.Repeat(" ", 3-len(index)), ": 0x", p.Value.String())
 		}
 	}
-	return y.w.Flush()
+	_, err := w.Write(y)
+	return err
 }
 
-type tpm2YAML struct{ w *bufio.Writer }
+// tpm2YAML is lines of that YAML. They are put together without package fmt, which would take most of the time.
+type tpm2YAML []byte
 
-func (y *tpm2YAML) line(format string, args ...any) { fmt.Fprintf(y.w, format+"\n", args...) }
+// line adds a line of our own words, numbers and names of types.
+func (y *tpm2YAML) line(parts ...string) {
+	for _, p := range parts {
+		*y = append(*y, p...)
+	}
+	*y = append(*y, '\n')
+}
 
-// quoted is a YAML string in double quotes.
-func quoted(text string) string {
-	return `"` + strings.ReplaceAll(out.Escape(text), `"`, `\"`) + `"`
+func (y *tpm2YAML) number(key string, n uint64) {
+	*y = append(strconv.AppendUint(append(*y, key...), n, 10), '\n')
+}
+
+// text adds foreign text in quotes.
+func (y *tpm2YAML) text(key, text string) {
+	*y = append(out.AppendQuoted(append(*y, key...), text), '\n')
+}
+
+// bytes adds bytes as hex in quotes.
+func (y *tpm2YAML) bytes(key string, b []byte) {
+	*y = append(hex.AppendEncode(append(append(*y, key...), '"'), b), '"', '\n')
 }
 
 func (y *tpm2YAML) event(e *eventlog.Event, header bool) {
-	y.line("- EventNum: %d\n  PCRIndex: %d\n  EventType: %s", e.Number, e.PCR, e.Type)
+	y.number("- EventNum: ", uint64(e.Number))
+	y.number("  PCRIndex: ", uint64(e.PCR))
+	y.line("  EventType: ", e.Type.String())
 	if header {
-		y.line("  Digest: \"%x\"", []byte(e.Digests[0].Value))
+		y.bytes("  Digest: ", e.Digests[0].Value)
 	} else {
-		y.line("  DigestCount: %d\n  Digests:", len(e.Digests))
+		y.number("  DigestCount: ", uint64(len(e.Digests)))
+		y.line("  Digests:")
 		for _, d := range e.Digests {
-			y.line("  - AlgorithmId: %s\n    Digest: \"%x\"", d.Alg, []byte(d.Value))
+			y.line("  - AlgorithmId: ", d.Alg.String())
+			y.bytes("    Digest: ", d.Value)
 		}
 	}
-	y.line("  EventSize: %d", len(e.Data))
+	y.number("  EventSize: ", uint64(len(e.Data)))
 	y.data(e)
 }
 
-// data prints an event's data in the shape tpm2_eventlog gives its type.
+// data prints an event's data in the shape tpm2_eventlog gives its type; text needs no decoding.
 func (y *tpm2YAML) data(e *eventlog.Event) {
+	switch e.Type {
+	case eventlog.EVIPL:
+		y.line("  Event:")
+		y.text("    String: ", strings.TrimRight(string(e.Data), "\x00"))
+		return
+	case eventlog.EVEFIAction:
+		y.text("  Event: ", strings.TrimRight(string(e.Data), "\x00"))
+		return
+	}
 	decoded, _ := e.Decode()
 	switch d := decoded.(type) {
 	case *eventlog.SpecID:
 		y.specID(d)
 	case eventlog.Locality:
-		y.line("  Event:\n    StartupLocality: %d", d.Locality)
+		y.line("  Event:")
+		y.number("    StartupLocality: ", uint64(d.Locality))
 	case *eventlog.Variable:
 		y.variable(e, d)
 	case *eventlog.ImageLoad:
-		y.line("  Event:\n    ImageLocationInMemory: %s\n    ImageLengthInMemory: %d\n    ImageLinkTimeAddress: %s", d.Location, d.Size, d.LinkTime)
-		y.line("    LengthOfDevicePath: %d", binary.LittleEndian.Uint64(e.Data[24:]))
-		if d.Path != nil {
-			y.line("    DevicePath: %s", quoted(d.Path.Text))
-		}
+		y.image(e, d)
 	case *eventlog.Blob:
-		if d.Base == 0 {
-			y.hex(e)
-			return
-		}
-		y.line("  Event:")
-		if d.Description != "" {
-			y.line("    BlobDescriptionSize: %d\n    BlobDescription: \"%x\"", len(d.Description), d.Description)
-		}
-		y.line("    BlobBase: %s\n    BlobLength: 0x%x", d.Base, d.Size)
-	default:
-		y.plain(e)
-	}
-}
-
-// plain prints text types as text and the rest as hex.
-func (y *tpm2YAML) plain(e *eventlog.Event) {
-	text := strings.TrimRight(string(e.Data), "\x00")
-	switch e.Type {
-	case eventlog.EVIPL:
-		y.line("  Event:\n    String: %s", quoted(text))
-	case eventlog.EVEFIAction:
-		y.line("  Event: %s", quoted(text))
+		y.blob(e, d)
 	default:
 		y.hex(e)
 	}
@@ -101,26 +114,61 @@ func (y *tpm2YAML) plain(e *eventlog.Event) {
 
 func (y *tpm2YAML) hex(e *eventlog.Event) {
 	if len(e.Data) > 0 {
-		y.line("  Event: \"%x\"", e.Data)
+		y.bytes("  Event: ", e.Data)
 	}
 }
 
-func (y *tpm2YAML) specID(d *eventlog.SpecID) {
-	y.line("  SpecID:\n  - Signature: %s\n    platformClass: %d\n    specVersionMinor: %d\n    specVersionMajor: %d\n    specErrata: %d",
-		d.Signature, d.PlatformClass, d.Minor, d.Major, d.Errata)
-	y.line("    uintnSize: %d\n    numberOfAlgorithms: %d\n    Algorithms:", d.UintnSize, len(d.Algorithms))
-	for i, a := range d.Algorithms {
-		y.line("    - Algorithm[%d]:\n      algorithmId: %s\n      digestSize: %d", i, a.Alg, a.Size)
+func (y *tpm2YAML) image(e *eventlog.Event, d *eventlog.ImageLoad) {
+	y.line("  Event:")
+	y.line("    ImageLocationInMemory: ", d.Location.String())
+	y.number("    ImageLengthInMemory: ", d.Size)
+	y.line("    ImageLinkTimeAddress: ", d.LinkTime.String())
+	y.number("    LengthOfDevicePath: ", binary.LittleEndian.Uint64(e.Data[24:]))
+	if d.Path != nil {
+		y.text("    DevicePath: ", d.Path.Text)
 	}
-	y.line("    vendorInfoSize: %d", len(d.VendorInfo))
+}
+
+func (y *tpm2YAML) blob(e *eventlog.Event, d *eventlog.Blob) {
+	if d.Base == 0 {
+		y.hex(e)
+		return
+	}
+	y.line("  Event:")
+	if d.Description != "" {
+		y.number("    BlobDescriptionSize: ", uint64(len(d.Description)))
+		y.bytes("    BlobDescription: ", []byte(d.Description))
+	}
+	y.line("    BlobBase: ", d.Base.String())
+	y.line("    BlobLength: ", eventlog.Address(d.Size).String())
+}
+
+func (y *tpm2YAML) specID(d *eventlog.SpecID) {
+	y.line("  SpecID:\n  - Signature: ", d.Signature)
+	y.number("    platformClass: ", uint64(d.PlatformClass))
+	y.number("    specVersionMinor: ", uint64(d.Minor))
+	y.number("    specVersionMajor: ", uint64(d.Major))
+	y.number("    specErrata: ", uint64(d.Errata))
+	y.number("    uintnSize: ", uint64(d.UintnSize))
+	y.number("    numberOfAlgorithms: ", uint64(len(d.Algorithms)))
+	y.line("    Algorithms:")
+	for i, a := range d.Algorithms {
+		y.line("    - Algorithm[", strconv.Itoa(i), "]:")
+		y.line("      algorithmId: ", a.Alg.String())
+		y.number("      digestSize: ", uint64(a.Size))
+	}
+	y.number("    vendorInfoSize: ", uint64(len(d.VendorInfo)))
 }
 
 func (y *tpm2YAML) variable(e *eventlog.Event, d *eventlog.Variable) {
 	name := binary.LittleEndian.Uint64(e.Data[16:]) // in UTF-16 units; bounded by the decoder
 	content := e.Data[min(uint64(len(e.Data)), 32+2*name):]
-	y.line("  Event:\n    VariableName: %s\n    UnicodeNameLength: %d\n    VariableDataLength: %d\n    UnicodeName: %s",
-		d.GUID, name, binary.LittleEndian.Uint64(e.Data[24:]), quoted(d.Name))
+	y.line("  Event:")
+	y.line("    VariableName: ", d.GUID.String())
+	y.number("    UnicodeNameLength: ", name)
+	y.number("    VariableDataLength: ", binary.LittleEndian.Uint64(e.Data[24:]))
+	y.text("    UnicodeName: ", d.Name)
 	if len(content) > 0 {
-		y.line("    VariableData: \"%x\"", content)
+		y.bytes("    VariableData: ", content)
 	}
 }

@@ -22,7 +22,7 @@ type Loader struct {
 func (*Loader) Kind() string { return "loader" }
 
 func (l *Loader) String() string {
-	return fmt.Sprintf("%s %s: %s", l.Producer, strings.ReplaceAll(l.What, "_", " "), l.Text)
+	return l.Producer + " " + strings.ReplaceAll(l.What, "_", " ") + ": " + l.Text
 }
 
 // grubPrefixes mark what GRUB measures besides files; older builds separate with a blank.

@@ -19,14 +19,20 @@ type Record struct {
 	Note     string      `json:"note,omitempty"` // what did not decode
 }
 
+// Look decodes and checks the event in one.
+func (e *Event) Look() (d Decoded, c Check, err error) {
+	d, err = e.Decode()
+	return d, e.check(d), err
+}
+
 // Record decodes and checks the event. A bank that an event lists twice appears once; the first digest counts, as in a
 // replay.
 func (e *Event) Record() Record {
-	decoded, err := e.Decode()
+	decoded, check, err := e.Look()
 	r := Record{
 		Number: e.Number, Offset: e.Offset, Type: e.Type, TypeID: fmt.Sprintf("0x%08x", uint32(e.Type)),
 		Digests: make(map[Alg]Hex, len(e.Digests)), Data: e.Data,
-		Kind: decoded.Kind(), Summary: decoded.String(), Decoded: decoded, Check: e.check(decoded),
+		Kind: decoded.Kind(), Summary: decoded.String(), Decoded: decoded, Check: check,
 	}
 	if e.PCR < pcrCount && e.Content != ContentNV {
 		r.PCR = &e.PCR

@@ -33,7 +33,7 @@ var specIDPrefix = []byte("Spec ID Event0")
 // isSpecID tells whether an event's data is a header of any generation. The signature decides, not the place: some logs
 // open with another EV_NO_ACTION event.
 func isSpecID(data []byte) bool {
-	return len(data) >= 16 && bytes.HasPrefix(data, specIDPrefix) && data[15] == 0
+	return len(data) >= 16 && bytes.HasPrefix(data, specIDPrefix) && data[14] >= '0' && data[14] <= '9' && data[15] == 0
 }
 
 // parseSpecID decodes a header event's data; what it could read is returned with the error.

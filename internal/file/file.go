@@ -3,6 +3,7 @@
 package file
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -96,7 +97,7 @@ func Read(path string, stdin io.Reader, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	data, err := readAll(r, limit+1)
 	if err != nil {
 		return nil, fail.E(fail.Failed, "%s: %w", path, err)
 	}
@@ -104,6 +105,19 @@ func Read(path string, stdin io.Reader, limit int64) ([]byte, error) {
 		return nil, fail.E(fail.BadInput, "%s is longer than the %d bytes that are read at most", path, limit)
 	}
 	return data, nil
+}
+
+// readAll reads up to limit bytes. A file says how long it is, which saves reading it into ever larger buffers; those of
+// the kernel say zero, and are read on all the same.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			b.Grow(int(min(info.Size(), limit)) + bytes.MinRead)
+		}
+	}
+	_, err := b.ReadFrom(io.LimitReader(r, limit))
+	return b.Bytes(), err
 }
 
 // Open opens a file for reading; "-" is stdin.

@@ -4,6 +4,7 @@
 package out
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -68,21 +69,16 @@ type Page struct {
 	Note   string // one line below a table, such as a warning about the origin
 }
 
-// Write renders p to w, in one piece except for JSON lines.
+// Write renders p to w. What is long, such as the events of a log, is printed while it is made.
 func Write(w io.Writer, f Format, style Style, p Page) error {
-	text, err := render(f, style, p)
-	if err != nil {
+	b := bufio.NewWriterSize(w, 64<<10)
+	if err := write(b, f, style, p); err != nil {
 		return err
 	}
-	if f == FormatJSONL {
-		return writeLines(w, p.Doc.(Lines))
-	}
-	_, err = w.Write(text)
-	return err
+	return b.Flush()
 }
 
-func render(f Format, style Style, p Page) ([]byte, error) {
-	var b bytes.Buffer
+func write(w *bufio.Writer, f Format, style Style, p Page) error {
 	switch f {
 	case FormatTable:
 		t := newTable(style)
@@ -90,40 +86,26 @@ func render(f Format, style Style, p Page) ([]byte, error) {
 		if p.Note != "" {
 			t.Text("%s", p.Note)
 		}
-		return t.render(), nil
+		t.render(w)
+		return nil
 	case FormatJSON:
-		return asJSON(p)
+		return writeJSON(w, p)
 	case FormatYAML:
-		return asYAML(p)
+		return writeYAML(w, p)
 	case FormatJSONL:
-		if _, ok := p.Doc.(Lines); ok {
-			return nil, nil
+		if d, ok := p.Doc.(Lines); ok {
+			return writeLines(w, d.Lines())
 		}
 	default:
 		if d, ok := p.Doc.(Foreign); ok {
-			err := d.Render(&b, f)
-			return b.Bytes(), err
+			return d.Render(w, f)
 		}
 	}
-	return nil, fmt.Errorf("%s cannot be printed as %s", p.Doc.Schema(), f)
+	return fmt.Errorf("%s cannot be printed as %s", p.Doc.Schema(), f)
 }
 
-// writeLines streams, because a log may have tens of thousands of events.
-func writeLines(w io.Writer, d Lines) error {
-	for v := range d.Lines() {
-		line, err := compact(v)
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// asJSON puts the schema and the origin before the fields of the Doc.
-func asJSON(p Page) ([]byte, error) {
+// object is the JSON of a page on one line: the schema and the origin before the fields of the Doc.
+func object(p Page) ([]byte, error) {
 	head, err := compact(struct {
 		Schema string `json:"schema"`
 		TPM    any    `json:"tpm,omitempty"`
@@ -135,19 +117,13 @@ func asJSON(p Page) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	joined := head
 	switch {
 	case len(body) < 2 || body[0] != '{':
 		return nil, fmt.Errorf("%s does not encode as a JSON object", p.Doc.Schema())
 	case len(body) > 2:
-		joined = slices.Concat(head[:len(head)-1], []byte(","), body[1:])
+		head = slices.Concat(head[:len(head)-1], []byte(","), body[1:])
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, joined, "", "  "); err != nil {
-		return nil, err
-	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	return head, nil
 }
 
 // compact encodes v on one line, without HTML escaping, and with every rune that could disturb a terminal escaped.

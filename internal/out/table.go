@@ -1,7 +1,7 @@
 package out
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
 	"strings"
 
@@ -53,8 +53,9 @@ type Table struct {
 }
 
 type line struct {
-	kind  lineKind
-	cells []Cell
+	kind   lineKind
+	cells  []Cell
+	stream func(w *bufio.Writer)
 }
 
 type lineKind int
@@ -63,6 +64,7 @@ const (
 	textLine lineKind = iota
 	fieldLine
 	rowLine
+	streamLine
 )
 
 // rendered is text that has been escaped already.
@@ -113,7 +115,20 @@ func (t *Table) Head(names ...string) {
 //go:noinline
 func (t *Table) Row(values ...any) { t.add(rowLine, cells(values)...) }
 
-func (t *Table) add(kind lineKind, c ...Cell) { t.lines = append(t.lines, line{kind, c}) }
+// Stream adds rows that are printed while they are made: a table of tens of thousands is never kept. make calls next for
+// each row, and adds its cells. The widths are those of all columns but the last, for nobody has seen the rows yet.
+func (t *Table) Stream(widths []int, make func(next func() *Row)) {
+	t.lines = append(t.lines, line{kind: streamLine, stream: func(w *bufio.Writer) {
+		row := &Row{table: t, widths: widths}
+		make(func() *Row {
+			row.finish(w)
+			return row
+		})
+		row.finish(w)
+	}})
+}
+
+func (t *Table) add(kind lineKind, c ...Cell) { t.lines = append(t.lines, line{kind: kind, cells: c}) }
 
 func cells(values []any) []Cell {
 	c := make([]Cell, len(values))
@@ -138,17 +153,20 @@ func (c Cell) text() string {
 }
 
 // render lays the lines out; a run of lines of one kind shares its column widths.
-func (t *Table) render() []byte {
-	var b bytes.Buffer
+func (t *Table) render(w *bufio.Writer) {
 	for start := 0; start < len(t.lines); {
 		end := start + 1
 		for end < len(t.lines) && t.lines[end].kind == t.lines[start].kind {
 			end++
 		}
-		t.renderRun(&b, t.lines[start:end])
+		if t.lines[start].kind == streamLine {
+			t.lines[start].stream(w)
+			end = start + 1
+		} else {
+			t.renderRun(w, t.lines[start:end])
+		}
 		start = end
 	}
-	return b.Bytes()
 }
 
 // width is the number of columns text takes on a terminal.
@@ -159,7 +177,7 @@ func width(text string) int {
 	return uniseg.StringWidth(text)
 }
 
-func (t *Table) renderRun(b *bytes.Buffer, run []line) {
+func (t *Table) renderRun(b *bufio.Writer, run []line) {
 	var widths []int
 	for _, l := range run {
 		for i, c := range l.cells {
@@ -173,8 +191,7 @@ func (t *Table) renderRun(b *bytes.Buffer, run []line) {
 		}
 	}
 	for _, l := range run {
-		b.WriteString(strings.TrimRight(t.layOut(l.cells, widths), " "))
-		b.WriteByte('\n')
+		_, _ = b.WriteString(strings.TrimRight(t.layOut(l.cells, widths), " ") + "\n") // Flush tells an error
 	}
 }
 

@@ -1,119 +1,90 @@
 package out
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"strings"
-)
+import "strings"
 
-// asYAML rewrites the JSON as block-style YAML, so that both say the same: the JSON grammar of strings and numbers is
-// also YAML's (YAML 1.2.2, section 1.3), only maps and lists are laid out anew. Strings keep their quotes: a bare yes or
-// 0x10 would be read as something else by YAML 1.1 readers. A YAML library would be 7 % of the binary.
-func asYAML(p Page) ([]byte, error) {
-	text, err := asJSON(p)
-	if err != nil {
-		return nil, err
-	}
-	y := yamlWriter{in: json.NewDecoder(bytes.NewReader(text))}
-	y.in.UseNumber()
-	err = y.value(0, false)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return escapeQuoted(y.out.Bytes()), nil
+// yamlWriter rewrites JSON of one line as block-style YAML, so that both say the same: the JSON grammar of strings and
+// numbers is also YAML's (YAML 1.2.2, section 1.3), only maps and lists are laid out anew. Strings keep their quotes: a
+// bare yes or 0x10 would be read as something else by YAML 1.1 readers. A YAML library would be 7 % of the binary. The
+// JSON is of our own making and valid.
+type yamlWriter struct {
+	in, out []byte
+	at      int
 }
 
-// yamlWriter turns JSON tokens into lines.
-type yamlWriter struct {
-	in  *json.Decoder
-	out bytes.Buffer
+func appendYAML(dst, object []byte) []byte {
+	y := yamlWriter{in: object, out: dst}
+	y.value(0, false)
+	return y.out
 }
 
 // value writes the next JSON value. What comes before it on its line is there already, without a space behind a colon;
 // inList says that a dash is, behind which a nested value may start on the same line.
-func (y *yamlWriter) value(depth int, inList bool) error {
-	token, err := y.in.Token()
-	if err != nil {
-		return err
-	}
-	switch token {
-	case json.Delim('{'), json.Delim('['):
-		return y.nested(token == json.Delim('{'), depth, inList)
+func (y *yamlWriter) value(depth int, inList bool) {
+	if c := y.in[y.at]; c == '{' || c == '[' {
+		y.nested(c == '{', depth, inList)
+		return
 	}
 	if depth > 0 && !inList {
-		y.out.WriteByte(' ')
+		y.out = append(y.out, ' ')
 	}
-	return y.scalar(token)
+	y.out = append(append(y.out, y.scalar()...), '\n')
+}
+
+// scalar is the next string, number, true, false or null.
+func (y *yamlWriter) scalar() []byte {
+	start := y.at
+	if y.in[start] == '"' {
+		y.at = stringEnd(y.in, start)
+	} else {
+		for y.at < len(y.in) && strings.IndexByte(",]}", y.in[y.at]) < 0 {
+			y.at++
+		}
+	}
+	return y.in[start:y.at]
 }
 
 // nested writes the entries of a map or list, each on lines of its own.
-func (y *yamlWriter) nested(isMap bool, depth int, inList bool) error {
-	if !y.in.More() {
+func (y *yamlWriter) nested(isMap bool, depth int, inList bool) {
+	y.at++
+	if closing := y.in[y.at]; closing == '}' || closing == ']' {
 		if depth > 0 && !inList {
-			y.out.WriteByte(' ')
+			y.out = append(y.out, ' ')
 		}
-		y.out.WriteString(map[bool]string{true: "{}\n", false: "[]\n"}[isMap])
+		y.out = append(y.out, closing-2, closing, '\n') // the brackets of a pair stand two apart in ASCII
+		y.at++
+		return
 	}
-	if y.in.More() && depth > 0 && !inList {
-		y.out.WriteByte('\n')
+	if depth > 0 && !inList {
+		y.out = append(y.out, '\n')
 	}
-	for first := true; y.in.More(); first = false {
+	for first := true; first || y.in[y.at-1] == ','; first = false {
 		if !first || !inList {
-			y.out.WriteString(strings.Repeat("  ", depth))
+			for range depth {
+				y.out = append(y.out, ' ', ' ')
+			}
 		}
 		if isMap {
-			key, err := y.in.Token()
-			if err != nil {
-				return err
-			}
-			y.key(key.(string))
+			key := y.scalar()
+			y.at++ // the colon
+			y.out = append(appendKey(y.out, string(key[1:len(key)-1])), ':')
 		} else {
-			y.out.WriteString("- ")
+			y.out = append(y.out, '-', ' ')
 		}
-		if err := y.value(depth+1, !isMap); err != nil {
-			return err
-		}
+		y.value(depth+1, !isMap)
+		y.at++ // a comma, or the closing bracket
 	}
-	_, err := y.in.Token() // the closing bracket
-	return err
 }
 
-// key writes a key bare where no YAML reader takes it for anything but text: our keys are snake_case words.
-func (y *yamlWriter) key(k string) {
+// appendKey writes a key, escaped as in JSON, bare where no YAML reader takes it for anything but text: our keys are
+// snake_case words.
+func appendKey(dst []byte, k string) []byte {
 	bare := len(k) > 1 && k[0] >= 'a' && k[0] <= 'z' && strings.Trim(k, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 	switch k {
 	case "yes", "no", "on", "off", "true", "false", "null":
 		bare = false
 	}
 	if bare {
-		y.out.WriteString(k)
-	} else {
-		y.quoted(k)
+		return append(dst, k...)
 	}
-	y.out.WriteByte(':')
-}
-
-func (y *yamlWriter) scalar(token json.Token) error {
-	switch v := token.(type) {
-	case string:
-		y.quoted(v)
-	case json.Number:
-		y.out.WriteString(v.String())
-	case bool:
-		y.out.WriteString(map[bool]string{true: "true", false: "false"}[v])
-	default:
-		y.out.WriteString("null")
-	}
-	y.out.WriteByte('\n')
-	return nil
-}
-
-// quoted writes a string as JSON does, which YAML reads as a double-quoted scalar.
-func (y *yamlWriter) quoted(s string) {
-	enc := json.NewEncoder(&y.out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes
-	y.out.Truncate(y.out.Len() - 1)
+	return append(append(append(dst, '"'), k...), '"')
 }

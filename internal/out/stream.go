@@ -1,0 +1,280 @@
+package out
+
+import (
+	"bufio"
+	"iter"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Long is a Doc that ends in a list too long to be kept. Its JSON has everything but the list, which Write puts behind
+// the other fields, under the name List gives, and makes from Lines while it is printed.
+type Long interface {
+	Lines
+	List() string
+}
+
+// Appender encodes itself as JSON on one line, every string by AppendQuoted. Reflection would take most of the time of
+// printing a log.
+type Appender interface {
+	AppendJSON(dst []byte) ([]byte, error)
+}
+
+// AppendJSON encodes v as one line, an Appender by itself and everything else by reflection.
+func AppendJSON(dst []byte, v any) ([]byte, error) {
+	if a, ok := v.(Appender); ok {
+		return a.AppendJSON(dst)
+	}
+	text, err := compact(v)
+	return append(dst, text...), err
+}
+
+// AppendQuoted writes foreign text as a string of JSON, which is also one of YAML in double quotes (YAML 1.2.2, section
+// 1.3). It differs from encoding/json in escaping all that could change how the text around it is shown.
+func AppendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		if c := s[i]; c >= 0x20 && c < 0x7f {
+			if c == '"' || c == '\\' {
+				dst = append(append(dst, s[start:i]...), '\\', c)
+				start = i + 1
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if broken := r == utf8.RuneError && size == 1; broken || unsafe(r) {
+			dst = append(dst, s[start:i]...)
+			dst = appendEscape(dst, r)
+			start = i + size
+		}
+		i += size
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+// appendEscape writes a rune as JSON escapes it; those of more than 16 bits are tag characters, which carry no meaning.
+func appendEscape(dst []byte, r rune) []byte {
+	const digits = "0123456789abcdef"
+	switch i := strings.IndexRune("\b\f\n\r\t", r); {
+	case i >= 0:
+		return append(dst, '\\', "bfnrt"[i])
+	case r > 0xffff:
+		r = utf8.RuneError
+	}
+	return append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
+}
+
+// stringEnd is the index behind the string of JSON that starts at src[i].
+func stringEnd(src []byte, i int) int {
+	for i++; src[i] != '"'; i++ {
+		if src[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// appendIndented lays out JSON of one line as json.Indent does; src is of our own making and valid.
+func appendIndented(dst, src []byte, depth int) []byte {
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; c {
+		case '"':
+			end := stringEnd(src, i)
+			dst = append(dst, src[i:end]...)
+			i = end - 1
+		case '{', '[':
+			dst = append(dst, c)
+			if src[i+1] == c+2 { // the closing bracket of each stands two behind it in ASCII
+				dst = append(dst, c+2)
+				i++
+				continue
+			}
+			depth++
+			dst = appendLine(dst, depth)
+		case '}', ']':
+			depth--
+			dst = append(appendLine(dst, depth), c)
+		case ',':
+			dst = appendLine(append(dst, c), depth)
+		case ':':
+			dst = append(dst, ':', ' ')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// appendLine starts a line of a given depth.
+func appendLine(dst []byte, depth int) []byte {
+	dst = append(dst, '\n')
+	for range depth {
+		dst = append(dst, ' ', ' ')
+	}
+	return dst
+}
+
+// writeJSON prints a Doc, and the list of a Long one piece by piece.
+func writeJSON(w *bufio.Writer, p Page) error {
+	object, err := object(p)
+	if err != nil {
+		return err
+	}
+	long, ok := p.Doc.(Long)
+	text := appendIndented(nil, object, 0)
+	if !ok {
+		_, err = w.Write(append(text, '\n'))
+		return err
+	}
+	text = append(text[:len(text)-len("\n}")], ",\n  "...)
+	text = append(AppendQuoted(text, long.List()), ": ["...)
+	return writeItems(w, text, long, "\n  ]\n}\n", "]\n}\n", func(dst, item []byte, first bool) []byte {
+		if !first {
+			dst = append(dst, ',')
+		}
+		return appendIndented(append(dst, "\n    "...), item, 2)
+	})
+}
+
+// writeYAML prints the same as block-style YAML.
+func writeYAML(w *bufio.Writer, p Page) error {
+	object, err := object(p)
+	if err != nil {
+		return err
+	}
+	text := appendYAML(nil, object)
+	long, ok := p.Doc.(Long)
+	if !ok {
+		_, err = w.Write(text)
+		return err
+	}
+	text = append(appendKey(text, long.List()), ':')
+	return writeItems(w, text, long, "", " []\n", func(dst, item []byte, first bool) []byte {
+		if first {
+			dst = append(dst, '\n')
+		}
+		y := yamlWriter{in: item, out: append(dst, "  - "...)}
+		y.value(2, true)
+		return y.out
+	})
+}
+
+// writeItems prints what comes before a list, its items, each laid out by layOut, and what comes behind the last one, or
+// behind none.
+func writeItems(w *bufio.Writer, before []byte, d Long, after, empty string, layOut func(dst, item []byte, first bool) []byte) error {
+	var item, text []byte
+	first := true
+	text = before
+	for v := range d.Lines() {
+		var err error
+		if item, err = AppendJSON(item[:0], v); err != nil {
+			return err
+		}
+		text = layOut(text, item, first)
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		text, first = text[:0], false
+	}
+	if first {
+		after = empty
+	}
+	_, err := w.Write(append(text, after...))
+	return err
+}
+
+// writeLines prints one value a line.
+func writeLines(w *bufio.Writer, values iter.Seq[any]) error {
+	var line []byte
+	for v := range values {
+		var err error
+		if line, err = AppendJSON(line[:0], v); err != nil {
+			return err
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Row is one row of a table that is printed while it is made. Its cells are added in the order of the columns.
+type Row struct {
+	table  *Table
+	widths []int
+	cells  []Cell // where the row must fit a terminal
+	text   []byte
+	column int
+	behind int // of the last column: blanks that are needed only if another one follows
+}
+
+// Text adds a cell of foreign text.
+func (r *Row) Text(s string) { r.add(Plain, s) }
+
+// Int adds a cell with a number.
+func (r *Row) Int(n int) {
+	if r.table.style.Width > 0 {
+		r.cells = append(r.cells, Cell{Value: n})
+		return
+	}
+	start := r.begin()
+	r.text = strconv.AppendInt(r.text, int64(n), 10)
+	r.end(len(r.text) - start)
+}
+
+// Cell adds a cell.
+func (r *Row) Cell(c Cell) { r.add(c.State, c.text()) }
+
+func (r *Row) add(state State, s string) {
+	if r.table.style.Width > 0 {
+		r.cells = append(r.cells, Cell{s, state})
+		return
+	}
+	if s == "" {
+		r.skip()
+		return
+	}
+	r.begin()
+	s = Escape(s)
+	r.text = append(r.text, r.table.paint(state, s)...)
+	if r.column < len(r.widths) {
+		r.end(width(s))
+	}
+}
+
+// skip leaves a column empty.
+func (r *Row) skip() {
+	if r.column < len(r.widths) {
+		r.behind += 2 + r.widths[r.column]
+		r.column++
+	}
+}
+
+func (r *Row) begin() (start int) {
+	for range r.behind {
+		r.text = append(r.text, ' ')
+	}
+	return len(r.text)
+}
+
+func (r *Row) end(columns int) {
+	r.behind = 2
+	if r.column < len(r.widths) {
+		r.behind += max(0, r.widths[r.column]-columns)
+	}
+	r.column++
+}
+
+// finish ends the row as a line.
+func (r *Row) finish(w *bufio.Writer) {
+	if len(r.cells) > 0 {
+		r.text = append(r.text, strings.TrimRight(r.table.layOut(r.cells, r.widths), " ")...)
+	}
+	if len(r.text) > 0 {
+		_, _ = w.Write(append(r.text, '\n')) // the writer remembers an error, and Flush tells it
+	}
+	*r = Row{table: r.table, widths: r.widths, cells: r.cells[:0], text: r.text[:0]}
+}
