@@ -111,6 +111,20 @@ var rows = []row{
 		theirs: []string{"tpm2_eventlog boot.log"},
 		goal:   1,
 	},
+	logRow("an event log of 80 kB, as YAML of tpm2_eventlog", "show menu.log -o tpm2", 0.4),
+	logRow("an event log of 80 kB, as a table", "show menu.log", 0.4),
+	logRow("60,000 events, as YAML of tpm2_eventlog", "show long.log -o tpm2", 0.2),
+	logRow("60,000 events, as a table", "show long.log", 0.2),
+	logRow("60,000 events, as JSON lines", "show long.log -o jsonl", 0.2),
+	logRow("60,000 events, replayed only", "replay long.log", 0.2),
+}
+
+// logRow shows a log in some form; the other side has one form.
+func logRow(what, ours string, goal float64) row {
+	return row{
+		what: what, ours: []string{"vtpmctl eventlog " + ours},
+		theirs: []string{"tpm2_eventlog " + strings.Fields(ours)[1]}, goal: goal,
+	}
 }
 
 // bench is a folder with a TPM, a binary and files to work on.
@@ -143,8 +157,10 @@ func start(ctx context.Context) (b *bench, err error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "secret"), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "boot.log"), bootLog(), 0o600); err != nil {
-		return nil, err
+	for name, log := range map[string][]byte{"boot.log": bootLog(), "menu.log": menuLog(), "long.log": longLog()} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), log, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	for range 200 {
 		if _, err := os.Stat(socket); err == nil {
@@ -153,6 +169,27 @@ func start(ctx context.Context) (b *bench, err error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil, errors.New("swtpm does not start")
+}
+
+// menuLog is the log of the same boot with a boot menu as long as distributions generate them.
+func menuLog() []byte {
+	machine := synth.Default()
+	machine.Banks = []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}
+	commands := make([]string, 380)
+	for i := range commands {
+		commands[i] = fmt.Sprintf("menuentry --class gnu-linux --unrestricted %d", i)
+	}
+	machine.GRUBConfig = strings.Join(commands, "\n")
+	return synth.ShimGRUB(machine).Log
+}
+
+// longLog has 60,000 commands of GRUB.
+func longLog() []byte {
+	b := synth.Agile(eventlog.SHA256)
+	for i := range 60000 {
+		b.Data(8, eventlog.EVIPL, fmt.Appendf(nil, "grub_cmd: menuentry number %d\x00", i))
+	}
+	return b.Recording().Log
 }
 
 // bootLog is the log of a boot through shim and GRUB, in three banks.
