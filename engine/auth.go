@@ -59,9 +59,9 @@ func (t *TPM) readSessions(x *execution, r *wire.Reader) error {
 	for area.Len() > 0 {
 		n := len(x.sessions) + 1
 		if n > maxSessions {
-			return rcSize
+			return rcSize.session(n)
 		}
-		a, err := readAuthorization(area)
+		a, err := t.readAuthorization(area)
 		if err != nil {
 			return err.(rc).session(n)
 		}
@@ -80,11 +80,11 @@ func (t *TPM) readSessions(x *execution, r *wire.Reader) error {
 	return nil
 }
 
-func readAuthorization(r *wire.Reader) (*authorization, error) {
+func (t *TPM) readAuthorization(r *wire.Reader) (*authorization, error) {
 	c := &coder{r: r}
 	a := &authorization{}
 	c.u32((*uint32)(&a.handle))
-	c.require(a.handle == rsPW || a.handle.isSession(), rcValue)
+	c.require(a.handle == rsPW || a.handle.isSession() && t.inRange(a.handle), rcValue)
 	c.sized(&a.nonceCaller, maxDigest)
 	c.u8((*uint8)(&a.attrs))
 	c.require(a.attrs&sessReserved == 0, rcReservedBits)
@@ -103,41 +103,53 @@ func (t *TPM) admitSession(x *execution, a *authorization, n int) error {
 		}
 		return nil
 	}
-	if !t.inRange(a.handle) {
-		return rcValue.session(n)
-	}
 	if a.s = t.sessions[a.handle]; a.s == nil {
+		if t.sessions[a.handle^(htHMACSession^htPolicySession)<<24] != nil { // the number is that of a session of the other kind
+			return rcHandle.session(n)
+		}
 		return rcReferenceS0 + rc(n-1)
 	}
-	others := x.sessions[:n-1]
-	if slices.ContainsFunc(others, func(o *authorization) bool { return o.handle == a.handle }) {
+	if slices.ContainsFunc(x.sessions[:n-1], func(o *authorization) bool { return o.handle == a.handle }) {
 		return rcHandle.session(n)
 	}
-	if a.is(sessDecrypt|sessEncrypt) && a.s.Sym.Alg == crypt.AlgNull {
+	if err := x.admitCipher(a, sessDecrypt, x.decryptIn, n); err != nil {
+		return err
+	}
+	if err := x.admitCipher(a, sessEncrypt, x.encryptOut, n); err != nil {
+		return err
+	}
+	return t.admitAudit(x, a, n)
+}
+
+// admitCipher checks the use of session n to decrypt or to encrypt, where the command has what can be.
+func (x *execution) admitCipher(a *authorization, attr sessionAttrs, possible bool, n int) error {
+	switch {
+	case !a.is(attr):
+		return nil
+	case !possible, x.find(attr) != n-1:
+		return rcAttributes.session(n)
+	case a.s.Sym.Alg == crypt.AlgNull:
 		return rcSymmetric.session(n)
 	}
-	twice := func(attr sessionAttrs) bool {
-		return a.is(attr) && slices.ContainsFunc(others, func(o *authorization) bool { return o.is(attr) })
-	}
-	if a.is(sessDecrypt) && !x.decryptIn || a.is(sessEncrypt) && !x.encryptOut || twice(sessDecrypt) || twice(sessEncrypt) ||
-		twice(sessAudit) || a.is(sessAudit) && a.s.Kind != seHMAC || !a.is(sessAudit) && a.is(sessAuditExclusive|sessAuditReset) {
+	return nil
+}
+
+// admitAudit checks the use of session n to audit. Asked to be exclusive, it must be so unless it begins anew.
+func (t *TPM) admitAudit(x *execution, a *authorization, n int) error {
+	switch {
+	case !a.is(sessAudit):
+		return nil
+	case x.find(sessAudit) != n-1, a.s.Kind != seHMAC:
 		return rcAttributes.session(n)
-	}
-	if !a.authorizes() && !a.is(sessAudit|sessDecrypt|sessEncrypt) {
-		return rcAttributes.session(n)
+	case a.is(sessAuditExclusive) && !a.is(sessAuditReset) && a.s.Audit && t.exclusive != a.handle:
+		return rcExclusive
 	}
 	return nil
 }
 
 // authorize checks every session of the command, in order, then decrypts the first parameter.
 func (t *TPM) authorize(x *execution) error {
-	if err := t.checkPresence(x); err != nil {
-		return err
-	}
 	for i, a := range x.sessions {
-		if a.is(sessAuditExclusive) && !a.is(sessAuditReset) && a.s.Audit && t.exclusive != a.handle {
-			return rcExclusive
-		}
 		if err := t.checkAuthorization(x, a, i); err != nil {
 			if code, ok := err.(rc); ok {
 				return code.session(i + 1)
@@ -151,45 +163,52 @@ func (t *TPM) authorize(x *execution) error {
 // checkAuthorization checks one session: that it may authorize its entity in the role the command asks for, and that
 // whoever sent it knows the secret.
 func (t *TPM) checkAuthorization(x *execution, a *authorization, i int) error {
+	if a.s != nil {
+		if a.s.Kind == seTrial {
+			return rcAttributes
+		}
+		if err := t.refusedByLockout(a.s.BoundLock); err != nil && a.s.BoundDA {
+			return err
+		}
+	}
 	if !a.authorizes() {
 		if a.s == nil {
 			return rcHandle
 		}
+		if !a.is(sessAudit | sessDecrypt | sessEncrypt) {
+			return rcAttributes
+		}
 		return t.checkHMAC(x, a, i)
+	}
+	if a.entity == rhPlatform && !t.presence && slices.Contains(t.nv.PPCommands, x.cc) {
+		return rcPP
 	}
 	role := x.command.handles[i].role
 	if a.s != nil && a.s.isPolicy() {
-		if a.s.Kind == seTrial {
-			return rcAttributes
-		}
 		return t.checkPolicySession(x, a, i, role)
 	}
-	if role == roleDup {
+	a.includeAuth = a.s == nil || !t.boundTo(a.s, a.entity)
+	if err := t.checkLockout(a); err != nil {
+		return err
+	}
+	if t.policyRequired(a.entity, role) {
 		return rcAuthType
 	}
 	if !t.authValueAvailable(x, a.entity, role) {
 		return rcAuthUnavailable
 	}
 	if a.s == nil {
-		if err := t.checkLockout(a, true); err != nil {
-			return err
-		}
 		return t.checkPassword(a)
-	}
-	a.includeAuth = !t.boundTo(a.s, a.entity)
-	if err := t.checkLockout(a, a.includeAuth); err != nil {
-		return err
 	}
 	return t.checkHMAC(x, a, i)
 }
 
 // checkLockout refuses an auth value that is under dictionary-attack protection while the TPM is in lockout.
-func (t *TPM) checkLockout(a *authorization, usesAuth bool) error {
-	protected := usesAuth && !t.daExempt(a.entity) || a.s != nil && a.s.BoundDA && !usesAuth
-	if !protected {
+func (t *TPM) checkLockout(a *authorization) error {
+	if !a.includeAuth || t.daExempt(a.entity) {
 		return nil
 	}
-	return t.refusedByLockout(a.entity == rhLockout || a.s != nil && a.s.BoundLock && !usesAuth)
+	return t.refusedByLockout(a.entity == rhLockout)
 }
 
 func (t *TPM) checkPassword(a *authorization) error {
@@ -216,13 +235,12 @@ func (t *TPM) checkHMAC(x *execution, a *authorization, i int) error {
 	if good {
 		return nil
 	}
-	if !a.authorizes() {
-		return rcAuthFail
+	entity := a.entity
+	if a.s.BoundLock {
+		entity = rhLockout
 	}
-	if !a.includeAuth && len(a.s.Bind) > 0 && !a.s.isPolicy() {
-		return t.authFailed(a.s.BoundLock, !a.s.BoundDA)
-	}
-	return t.authFailed(a.entity == rhLockout && a.includeAuth, t.daExempt(a.entity) || !a.includeAuth && !a.s.BoundDA)
+	exempt := !a.s.BoundDA && (!a.includeAuth || t.daExempt(entity))
+	return t.authFailed(entity == rhLockout && !exempt, exempt)
 }
 
 // cryptNonces are the nonces of the sessions that encrypt and decrypt, if those are not the first session: they enter the
@@ -301,31 +319,38 @@ func (t *TPM) authValue(h handle) []byte {
 	return nil
 }
 
-// authValueAvailable tells whether an entity can be used with its auth value in a role.
+// policyRequired tells whether nothing but a policy can authorize an entity in a role (part 1, 19.2).
+func (t *TPM) policyRequired(h handle, r role) bool {
+	o := t.object(h)
+	switch {
+	case r == roleDup:
+		return true
+	case r == roleAdmin:
+		return o == nil || o.Seq == nil && o.Public.Attrs.has(attrAdminWithPolicy)
+	case h.kind() == htPCR:
+		_, alg := t.authPolicy(h)
+		return alg != crypt.AlgNull
+	}
+	return false
+}
+
+// authValueAvailable tells whether an entity can be used with its auth value in a role that asks for no policy.
 func (t *TPM) authValueAvailable(x *execution, h handle, r role) bool {
 	switch h.kind() {
 	case htPermanent:
 		return !h.isACT() || t.nv.Platform.Enabled
 	case htTransient, htPersistent:
 		o := t.object(h)
-		switch {
-		case o.Seq != nil:
-			return true
-		case o.Sensitive == nil:
-			return false
-		case r == roleUser:
-			return o.Public.Attrs.has(attrUserWithAuth)
-		}
-		return !o.Public.Attrs.has(attrAdminWithPolicy)
+		return o.Seq != nil || o.Sensitive != nil && (r == roleAdmin || o.Public.Attrs.has(attrUserWithAuth))
 	case htNV:
 		index := t.index(h)
-		if r != roleUser || t.pinExhausted(index) {
-			return false
+		switch {
+		case x.flags&flagNVWrite != 0:
+			return index.is(nvAuthWrite)
+		case index.isPIN():
+			return !index.pinExhausted()
 		}
-		if x.flags&flagNVWrite != 0 {
-			return index.Public.Attrs.has(nvAuthWrite)
-		}
-		return index.Public.Attrs.has(nvAuthRead)
+		return index.is(nvAuthRead)
 	}
 	return true
 }
@@ -358,10 +383,7 @@ func (t *TPM) authPolicyAvailable(x *execution, h handle, r role) bool {
 	switch h.kind() {
 	case htTransient, htPersistent:
 		o := t.object(h)
-		if o.Seq != nil || o.Sensitive == nil || alg == crypt.AlgNull {
-			return false
-		}
-		return true // adminWithPolicy only forbids the auth value
+		return o.Seq == nil && o.Sensitive != nil // adminWithPolicy only forbids the auth value
 	case htNV:
 		a := t.index(h).Public.Attrs
 		switch {
@@ -375,14 +397,6 @@ func (t *TPM) authPolicyAvailable(x *execution, h handle, r role) bool {
 		return a.has(nvPolicyRead)
 	}
 	return alg != crypt.AlgNull
-}
-
-// checkPresence refuses a command that needs physical presence, when that is not asserted.
-func (t *TPM) checkPresence(x *execution) error {
-	if len(x.handles) > 0 && x.handles[0] == rhPlatform && !t.presence && slices.Contains(t.nv.PPCommands, x.cc) {
-		return rcPP
-	}
-	return nil
 }
 
 // decryptParams decrypts the first parameter when a session asks for it (part 1, 21).

@@ -103,6 +103,9 @@ func privateToSensitive(private, name []byte, parent *object) (*sensitive, error
 // decodeSensitive reads a TPM2B_SENSITIVE.
 func decodeSensitive(data []byte) (*sensitive, error) {
 	var b box[sensitive]
+	if len(data) < 2 || int(wire.BE(data).U16()) != len(data)-2 {
+		return nil, rcSize // told before anything inside is
+	}
 	if err := unmarshal(data, &b); err != nil {
 		return nil, err
 	}

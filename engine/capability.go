@@ -64,7 +64,11 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Data.b, more = page(in, 4, ids, writeU32)
+		from := *in
+		if k := in.Property >> 24; k == htHMACSession || k == htPolicySession {
+			from.Property = 0 // handlesOf began at the number that was asked for
+		}
+		out.Data.b, more = page(&from, 4, ids, writeU32)
 	case capCommands:
 		var ids []uint32
 		for _, c := range commands {
@@ -242,7 +246,7 @@ func (t *TPM) handlesOf(property uint32) ([]uint32, error) {
 // Session handles are listed by number: their top byte tells the kind of session, not that of the list.
 func bySessionNumber(a, b uint32) int { return int(a&0xffffff) - int(b&0xffffff) }
 
-// sessionsFrom drops the sessions whose number is below the property's; page's own search passes all others.
+// sessionsFrom drops the sessions whose number is below the property's.
 func sessionsFrom(ids []uint32, property uint32) []uint32 {
 	i := slices.IndexFunc(ids, func(id uint32) bool { return id&0xffffff >= property&0xffffff })
 	if i < 0 {

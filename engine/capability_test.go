@@ -25,9 +25,13 @@ func listed(t *testing.T, to sender, capability, from uint32, size int) [][]byte
 			return all
 		}
 		last := all[len(all)-1]
-		from = (binary.BigEndian.Uint32(append(make([]byte, 4-min(4, size)), last[:min(4, size)]...)) & 0xffff) + 1
-		if size == 6 { // TPMS_ALG_PROPERTY begins with 16 bits
+		switch {
+		case size != 4: // TPMS_ALG_PROPERTY and TPM_ECC_CURVE begin with 16 bits
 			from = uint32(binary.BigEndian.Uint16(last)) + 1
+		case capability == 1: // a handle, whose type may not be that of the list
+			from = from&0xff000000 | binary.BigEndian.Uint32(last)&0xffffff + 1
+		default: // TPMA_CC
+			from = binary.BigEndian.Uint32(last)&0xffff + 1
 		}
 	}
 }

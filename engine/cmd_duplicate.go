@@ -25,10 +25,14 @@ func innerUnwrap(s *symDef, key, name, blob []byte, nameAlg uint16) ([]byte, err
 	if err := crypt.CFB(s.Alg, key, make([]byte, crypt.BlockSize), body, false); err != nil {
 		return nil, err
 	}
-	r := wire.BE(body)
-	digest := r.Sized16()
-	data := r.Rest()
-	if r.Err() != nil || !hmac.Equal(digest, crypt.Digest(nameAlg, data, name)) {
+	var digest digest2B
+	c := &coder{r: wire.BE(body)}
+	digest.code(c)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	data := c.r.Rest()
+	if !hmac.Equal(digest, crypt.Digest(nameAlg, data, name)) {
 		return nil, rcIntegrity
 	}
 	return data, nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"math/big"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -100,8 +101,16 @@ func (t *TPM) eccParameters(in *eccParametersIn) (*eccParametersOut, error) {
 	if kdfHash != crypt.AlgNull {
 		out.KDF.scheme = scheme{Alg: crypt.AlgKDF1SP80056A, Hash: kdfHash}
 	}
+	if curve.ID == crypt.CurveBNP256 { // the registry gives the short numbers of this curve without padding
+		for _, v := range []*eccParameter{&out.A, &out.B, &out.Gx, &out.Gy} {
+			*v = unpad(*v)
+		}
+	}
 	return out, nil
 }
+
+// unpad drops leading zeros, all but the last digit.
+func unpad(b []byte) []byte { return b[min(len(b)-len(bytes.TrimLeft(b, "\x00")), len(b)-1):] }
 
 type commitIn struct {
 	Key handle `tpm:"object,user"`
@@ -199,11 +208,11 @@ func (t *TPM) ecEphemeral(in *ecEphemeralIn) (*ecEphemeralOut, error) {
 	return &ecEphemeralOut{boxPoint(q), count}, cryptCode(err)
 }
 
-// keyExchange is a TPMI_ECC_KEY_EXCHANGE+.
+// keyExchange is a TPMI_ECC_KEY_EXCHANGE.
 type keyExchange uint16
 
 func (v *keyExchange) code(c *coder) {
-	c.oneOf((*uint16)(v), rcScheme, crypt.AlgECDH, crypt.AlgECMQV, crypt.AlgSM2, crypt.AlgNull)
+	c.oneOf((*uint16)(v), rcScheme, crypt.AlgECDH, crypt.AlgECMQV, crypt.AlgSM2)
 }
 
 type zgen2PhaseIn struct {
@@ -225,7 +234,7 @@ func (t *TPM) zgen2Phase(in *zgen2PhaseIn) (*zgen2PhaseOut, error) {
 		return nil, rcAttributes.handle(1)
 	}
 	how := uint16(in.Scheme)
-	if own := key.Public.Scheme.Alg; own != crypt.AlgNull && own != how || how == crypt.AlgNull {
+	if own := key.Public.Scheme.Alg; own != crypt.AlgNull && own != how {
 		return nil, rcScheme.param(3)
 	}
 	curve := key.Public.curve()

@@ -39,31 +39,38 @@ func (t *TPM) setPrimaryPolicy(in *setPrimaryPolicyIn) (*none, error) {
 
 type hierarchyControlIn struct {
 	Auth   handle `tpm:"hierarchy,user"`
-	Enable handle
+	Enable enables
 	State  yesNo
+}
+
+// enables is a TPMI_RH_ENABLES.
+type enables handle
+
+func (v *enables) code(c *coder) {
+	c.u32((*uint32)(v))
+	h := handle(*v)
+	c.require(h == rhOwner || h == rhEndorsement || h == rhPlatform || h == rhPlatformNV, rcValue)
 }
 
 // hierarchyControl is TPM2_HierarchyControl. Who turns a hierarchy off need not be who may turn it on again.
 func (t *TPM) hierarchyControl(in *hierarchyControlIn) (*none, error) {
 	var enabled *bool
-	switch in.Enable {
+	switch handle(in.Enable) {
 	case rhOwner:
 		enabled = &t.nv.Owner.Enabled
 	case rhEndorsement:
 		enabled = &t.nv.Endorsement.Enabled
 	case rhPlatform:
 		enabled = &t.nv.Platform.Enabled
-	case rhPlatformNV:
-		enabled = &t.nv.PlatformNVEnabled
 	default:
-		return nil, rcValue.param(1)
+		enabled = &t.nv.PlatformNVEnabled
 	}
 	byPlatform := in.Auth == rhPlatform
-	if !byPlatform && (in.Auth != in.Enable || !*enabled && bool(in.State)) {
+	if !byPlatform && (in.Auth != handle(in.Enable) || !*enabled && bool(in.State)) {
 		return nil, rcAuthType
 	}
-	if *enabled && !bool(in.State) && in.Enable != rhPlatformNV {
-		t.flushHierarchy(in.Enable)
+	if *enabled && !bool(in.State) && handle(in.Enable) != rhPlatformNV {
+		t.flushHierarchy(handle(in.Enable))
 	}
 	*enabled = bool(in.State)
 	return nil, nil
@@ -75,6 +82,7 @@ type platformIn struct {
 
 // changeEPS is TPM2_ChangeEPS.
 func (t *TPM) changeEPS(*platformIn) (*none, error) {
+	t.nv.Endorsement.Enabled = true
 	return nil, t.replaceHierarchy(rhEndorsement)
 }
 
@@ -120,11 +128,12 @@ func (t *TPM) clear(*clearIn) (*none, error) {
 	t.nv.Endorsement.Seed = seed
 	t.nv.Owner.Enabled, t.nv.Endorsement.Enabled = true, true
 	t.nv.Lockout = authority{PolicyAlg: crypt.AlgNull}
-	t.nv.DA.Failed, t.nv.DA.LockoutBlocked = 0, false
+	t.nv.DA = newLockoutState()
 	t.dropIndices(func(x *nvIndex) bool { return !x.is(nvPlatformOwned) })
-	t.nv.ResetCount, t.ram.RestartCount = 0, 0
+	t.nv.ResetCount, t.ram.RestartCount, t.ram.ClearCount, t.nv.AuditCounter = 0, 0, 0, 0
 	t.Clock, t.nv.ClockUnsafe = 0, false
-	t.ram.PCRCounter++
+	t.ram.PCRAuths = [pcrGroups][]byte{}
+	t.ram.PCRCounter++ // policies that looked at PCRs look again
 	return nil, nil
 }
 
@@ -205,7 +214,7 @@ type auditStatusIn struct {
 func (t *TPM) setCommandCodeAuditStatus(in *auditStatusIn) (*none, error) {
 	if alg := uint16(in.Alg); alg != crypt.AlgNull && alg != t.nv.AuditAlg {
 		if len(in.Set) > 0 || len(in.Clear) > 0 {
-			return nil, rcValue
+			return nil, rcValue.param(1)
 		}
 		t.nv.AuditAlg, t.ram.AuditDigest = alg, nil
 		return nil, nil

@@ -403,12 +403,14 @@ func (t *TPM) nvCertify(in *nvCertifyIn) (*attestation, error) {
 	return t.attest(key, in.Scheme.scheme, stAttestNV, in.Qualifying, attested)
 }
 
-// pinExhausted tells whether h is a PIN index whose auth value must not be tried: not written, or used up.
-func (t *TPM) pinExhausted(x *nvIndex) bool {
+// isPIN tells whether the index holds a PIN's count of uses and their limit.
+func (x *nvIndex) isPIN() bool {
 	k := x.Public.Attrs.kind()
-	if k != ntPinFail && k != ntPinPass {
-		return false
-	}
+	return k == ntPinFail || k == ntPinPass
+}
+
+// pinExhausted tells whether the auth value of a PIN index must not be tried: it is not written, or used up.
+func (x *nvIndex) pinExhausted() bool {
 	n := x.counter() // pinCount, pinLimit
 	return !x.is(nvWritten) || n>>32 >= n&0xffffffff
 }
@@ -417,21 +419,15 @@ func (t *TPM) pinExhausted(x *nvIndex) bool {
 // a PIN-pass index counts successes.
 func (t *TPM) countPin(h handle, good bool) {
 	x := t.index(h)
-	if h.kind() != htNV || x == nil {
+	if h.kind() != htNV || x == nil || !x.is(nvWritten) {
 		return
 	}
-	n := x.counter()
-	switch x.Public.Attrs.kind() {
-	case ntPinFail:
-		if good {
-			n &= 0xffffffff
-		} else {
-			n += 1 << 32
-		}
-	case ntPinPass:
-		if good {
-			n += 1 << 32
-		}
+	n, kind := x.counter(), x.Public.Attrs.kind()
+	switch {
+	case kind == ntPinFail && good:
+		n &= 0xffffffff
+	case kind == ntPinFail, kind == ntPinPass && good:
+		n += 1 << 32
 	default:
 		return
 	}

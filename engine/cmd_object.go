@@ -74,7 +74,6 @@ func (t *TPM) loadExternal(in *loadExternalIn) (*loadOut, error) {
 		if o.Public.Attrs&(attrFixedTPM|attrFixedParent|attrRestricted) != 0 {
 			return nil, rcAttributes.param(2)
 		}
-		o.Sensitive.Auth = trimAuth(o.Sensitive.Auth)
 		if o.Public.NameAlg != crypt.AlgNull {
 			check = func() error { return checkAttributes(nil, &o.Public) }
 		}
@@ -84,6 +83,9 @@ func (t *TPM) loadExternal(in *loadExternalIn) (*loadOut, error) {
 	}
 	if err := checkKeys(&o.Public, o.Sensitive, 2, 1); err != nil {
 		return nil, err
+	}
+	if o.Sensitive != nil {
+		o.Sensitive.Auth = trimAuth(o.Sensitive.Auth)
 	}
 	o.adopt(nil, in.Hierarchy)
 	h, err := t.load(o)

@@ -24,9 +24,18 @@ func (s *session) restartDigest() { s.Policy.Digest = make([]byte, crypt.HashSiz
 
 func (s *session) trial() bool { return s.Kind == seTrial }
 
-// bind fills the one slot for a digest that the command must match. It may be set twice to the same.
-func (p *policyState) bind(kind boundKind, digest []byte) error {
-	if p.Bound != boundNone && (p.Bound != kind || !bytes.Equal(p.BoundDigest, digest)) {
+// bind fills the one slot for a digest that the command must match. It may be set twice to the same, but for a name hash.
+func (p *policyState) bind(kind boundKind, digest []byte, size int) error {
+	taken := p.Bound != boundNone
+	same := p.Bound == kind && bytes.Equal(p.BoundDigest, digest)
+	switch {
+	case kind == boundTemplate && p.Bound == kind && !same:
+		return rcValue.param(1)
+	case kind == boundTemplate && taken && !same:
+		return rcCpHash
+	case len(digest) != size:
+		return rcSize.param(1)
+	case taken && (!same || kind == boundNameHash):
 		return rcCpHash
 	}
 	p.Bound, p.BoundDigest = kind, digest
@@ -188,10 +197,7 @@ func (t *TPM) policyTemplate(in *policyCpHashIn) (*none, error) {
 
 func (t *TPM) policyBind(in *policyCpHashIn, cc uint32, kind boundKind) (*none, error) {
 	s := t.sessions[in.Session]
-	if len(in.Hash) != crypt.HashSize(s.Alg) {
-		return nil, rcSize.param(1)
-	}
-	if err := s.Policy.bind(kind, in.Hash); err != nil {
+	if err := s.Policy.bind(kind, in.Hash, crypt.HashSize(s.Alg)); err != nil {
 		return nil, err
 	}
 	s.extend(cc, in.Hash)
@@ -251,10 +257,7 @@ type policyAuthorizeIn struct {
 // policyAuthorize is TPM2_PolicyAuthorize.
 func (t *TPM) policyAuthorize(in *policyAuthorizeIn) (*none, error) {
 	s := t.sessions[in.Session]
-	if len(in.KeyName) < 2 {
-		return nil, rcInsufficient.param(3)
-	}
-	alg := uint16(in.KeyName[0])<<8 | uint16(in.KeyName[1])
+	alg := wire.BE(in.KeyName).U16()
 	size := crypt.HashSize(alg)
 	if size == 0 {
 		return nil, rcHash.param(3)
@@ -303,10 +306,17 @@ func (t *TPM) policySecret(in *policySecretIn) (*policyTicketOut, error) {
 	s := t.sessions[in.Session]
 	a := assertion{nonce: in.NonceTPM, cpHash: in.CpHash, ref: in.Ref, expiration: int32(in.Expiration),
 		name: t.nameOfEntity(in.Auth), cc: ccPolicySecret, tag: stAuthSecret, blame: [3]int{1, 2, 4}}
-	if err := t.checkAssertion(s, &a); err != nil {
-		return nil, err
+	if !s.trial() {
+		a.timeout = t.deadline(s, in.NonceTPM, a.expiration)
+		if err := t.checkAssertion(s, &a); err != nil {
+			return nil, err
+		}
 	}
-	return t.assert(s, &a, t.hierarchyOfEntity(in.Auth))
+	root := t.hierarchyOfEntity(in.Auth)
+	if x := t.index(in.Auth); x != nil && x.Public.Attrs.kind() == ntPinPass {
+		root = rhNull // each use of a PIN-pass index counts: no ticket stands for later ones
+	}
+	return t.assert(s, &a, root)
 }
 
 type policySignedIn struct {
@@ -328,11 +338,9 @@ func (t *TPM) policySigned(in *policySignedIn) (*policyTicketOut, error) {
 	a := assertion{nonce: in.NonceTPM, cpHash: in.CpHash, ref: in.Ref, expiration: int32(in.Expiration),
 		name: key.Name, cc: ccPolicySigned, tag: stAuthSigned, blame: [3]int{1, 2, 4}}
 	if !s.trial() {
+		a.timeout = t.deadline(s, in.NonceTPM, a.expiration)
 		if err := t.checkAssertion(s, &a); err != nil {
 			return nil, err
-		}
-		if in.Signature.Alg == crypt.AlgNull {
-			return nil, rcScheme.param(5)
 		}
 		exp := wire.NewBE().U32(uint32(in.Expiration)).Out()
 		digest := crypt.Digest(in.Signature.Hash, in.NonceTPM, exp, in.CpHash, in.Ref)
@@ -354,36 +362,37 @@ type assertion struct {
 	timeout uint64 // reading of Time at which it ends; 0 for never
 }
 
-// checkAssertion checks that an assertion fits the session, and finds when it ends (part 3, 23.2.2).
+// checkAssertion checks that an assertion fits the session (part 3, 23.2.2).
 func (t *TPM) checkAssertion(s *session, a *assertion) error {
 	if len(a.nonce) > 0 && !bytes.Equal(a.nonce, s.Nonce) {
 		return rcNonce.param(a.blame[0])
 	}
-	if len(a.cpHash) > 0 {
-		if len(a.cpHash) != crypt.HashSize(s.Alg) {
-			return rcSize.param(a.blame[1])
-		}
-		p := &s.Policy
-		if p.Bound != boundNone && (p.Bound != boundCpHash || !bytes.Equal(p.BoundDigest, a.cpHash)) {
-			return rcCpHash
-		}
-	}
-	if a.expiration == 0 {
-		return nil
-	}
-	from := t.Time
-	if len(a.nonce) > 0 {
-		from = s.Start // the nonce ties the assertion to this session
-	}
-	seconds := int64(a.expiration)
-	if seconds < 0 {
-		seconds = -seconds
-	}
-	a.timeout = from + uint64(seconds)*1000
-	if t.Time > a.timeout {
+	if a.timeout != 0 && t.expired(a.timeout, s.Epoch) {
 		return rcExpired.param(a.blame[2])
 	}
+	if len(a.cpHash) == 0 {
+		return nil
+	}
+	if len(a.cpHash) != crypt.HashSize(s.Alg) {
+		return rcSize.param(a.blame[1])
+	}
+	if s.Policy.Bound != boundNone && !bytes.Equal(s.Policy.BoundDigest, a.cpHash) {
+		return rcCpHash
+	}
 	return nil
+}
+
+// deadline is the reading of Time at which an expiration ends, in seconds of either sign: counted from the start of the
+// session that its nonce names, or from the power-on that started Time when it names none.
+func (t *TPM) deadline(s *session, nonce []byte, expiration int32) uint64 {
+	if expiration == 0 {
+		return 0
+	}
+	from := t.Time % 1000 // not to end within the second that was meant
+	if len(nonce) > 0 {
+		from = s.Start
+	}
+	return from + uint64(max(int64(expiration), -int64(expiration)))*1000
 }
 
 // assert folds a checked assertion into a session, and makes the ticket that a negative expiration asks for.
@@ -436,9 +445,6 @@ func (t *TPM) policyTicket(in *policyTicketIn) (*none, error) {
 		blame: [3]int{0, 2, 1}, timeout: wire.BE(in.Timeout).U64()}
 	if a.tag == stAuthSecret {
 		a.cc = ccPolicySecret
-	}
-	if t.Time > a.timeout {
-		return nil, rcExpired.param(1)
 	}
 	if err := t.checkAssertion(s, &a); err != nil {
 		return nil, err
@@ -569,8 +575,8 @@ func (t *TPM) policyAuthorizeNV(in *policyAuthorizeNVIn) (*none, error) {
 		var d taggedDigest
 		c := &coder{r: wire.BE(x.Data)}
 		d.code(c)
-		if c.err() != nil {
-			return nil, rcInsufficient
+		if err := c.err(); err != nil {
+			return nil, err
 		}
 		if d.Alg != s.Alg {
 			return nil, rcHash

@@ -2,10 +2,18 @@ package engine
 
 import "time"
 
+// newLockoutState is that of a TPM that never was used.
+func newLockoutState() lockoutState {
+	return lockoutState{MaxTries: 3, Recovery: 1000, LockoutRecovery: 1000}
+}
+
 // heal gives back one try for each recovery time that passed without a failure, and unblocks the lockout authority.
 func (t *TPM) heal() {
 	da := &t.nv.DA
-	if da.Failed > 0 && da.Recovery > 0 {
+	if da.Recovery == 0 { // dictionary-attack protection is off
+		da.Failed = 0
+	}
+	if da.Failed > 0 {
 		step := uint64(da.Recovery) * uint64(time.Second/time.Millisecond)
 		n := min((t.Time-t.HealedAt)/step, uint64(da.Failed))
 		da.Failed -= uint32(n)
@@ -16,9 +24,16 @@ func (t *TPM) heal() {
 	}
 }
 
+// startUpLockout unblocks the lockout authority where no time but a startup is to do that.
+func (t *TPM) startUpLockout() {
+	if t.nv.DA.LockoutRecovery == 0 {
+		t.nv.DA.LockoutBlocked = false
+	}
+}
+
 // inLockout tells whether protected entities refuse every authorization.
 func (t *TPM) inLockout() bool {
-	return t.nv.DA.Failed >= t.nv.DA.MaxTries || t.nv.DA.MaxTries == 0
+	return t.nv.DA.Failed >= t.nv.DA.MaxTries
 }
 
 // daExempt tells whether failures to authorize h do not count.
@@ -45,7 +60,9 @@ func (t *TPM) authFailed(lockout, exempt bool) rc {
 	case exempt:
 		return rcBadAuth
 	default:
-		t.nv.DA.Failed++
+		if t.nv.DA.Recovery != 0 {
+			t.nv.DA.Failed++
+		}
 		t.HealedAt = t.Time
 	}
 	return rcAuthFail

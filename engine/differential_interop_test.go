@@ -39,7 +39,7 @@ type scenario struct {
 // the same bytes.
 func TestAnswersEqualSwtpms(t *testing.T) {
 	total, equal := 0, 0
-	for i, s := range scenarios() {
+	for i, s := range append(scenarios(), rawScenarios(t)...) {
 		t.Run(s.name, func(t *testing.T) {
 			theirs, theirEnd := theirsOf(t, s, uint64(i))
 			ours, ourEnd := oursOf(t, s, uint64(i))
@@ -211,6 +211,10 @@ func compare(t *testing.T, theirs, ours []answer) (n, same int) {
 	kinds := map[string]int{}
 	for i := range min(len(theirs), len(ours)) {
 		a, b := theirs[i], ours[i]
+		if a.code() == tpm2.TPMRCFailure {
+			t.Logf("swtpm broke at %s, %s: what follows is not compared\n  %x", tpm.CommandName(a.cc()), a.how, a.command)
+			break
+		}
 		if len(a.command) != len(b.command) {
 			continue // a blob of another size was mutated elsewhere
 		}

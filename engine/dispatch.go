@@ -112,7 +112,7 @@ func (t *TPM) header(cmd []byte) (*execution, *wire.Reader, error) {
 	if c == nil {
 		return nil, nil, rcCommandCode
 	}
-	if !t.started && cc != ccStartup {
+	if t.started == (cc == ccStartup) {
 		return nil, nil, rcInitialize
 	}
 	return &execution{command: c, tag: tag, cpHashes: map[uint16][]byte{}}, r, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 )
 
@@ -16,3 +17,8 @@ func command(cc, handle uint32, params ...byte) []byte {
 	body := slices.Concat(be(be(nil, cc), handle), be(nil, 9), be(nil, 0x40000009), []byte{0, 0, 1, 0, 0}, params)
 	return slices.Concat([]byte{0x80, 2}, be(nil, uint32(len(body)+6)), body)
 }
+
+// tpmaNV is short for the attributes of an NV index.
+type tpmaNV = tpm2.TPMANV
+
+var startUpClear = tpm2.Startup{StartupType: tpm2.TPMSUClear}

@@ -134,21 +134,22 @@ func (t *TPM) checkIndexPresent(h handle) rc {
 
 // nvStartup does to the indices what a startup does: locks that last until then open, and data that does not survive is
 // gone. After an unorderly stop an orderly counter goes to the next number it cannot have had.
-func (t *TPM) nvStartup(resume, unorderly bool) {
+func (t *TPM) nvStartup(resume, reset, unorderly bool) {
+	if resume {
+		return
+	}
 	for i := range t.nv.Indices {
 		x := &t.nv.Indices[i]
-		if resume {
-			continue
-		}
 		x.unset(nvReadLocked)
+		counts := x.Public.Attrs.kind() == ntCounter
+		if !counts && (x.is(nvClearStClear) || x.is(nvOrderly) && reset) {
+			x.unset(nvWritten)
+		}
 		if !x.is(nvWriteDefine) || !x.is(nvWritten) {
 			x.unset(nvWriteLocked)
 		}
-		if x.is(nvClearStClear) && x.Public.Attrs.kind() != ntCounter {
-			x.unset(nvWritten)
-		}
-		if x.is(nvOrderly) && unorderly {
-			t.recoverOrderly(x)
+		if counts && x.is(nvOrderly|nvWritten) && unorderly {
+			t.skipOrderly(x)
 		}
 	}
 }
@@ -156,15 +157,11 @@ func (t *TPM) nvStartup(resume, unorderly bool) {
 // orderlyCount is how many increments an orderly counter may lose (TPM_PT_ORDERLY_COUNT).
 const orderlyCount = 0xff
 
-func (t *TPM) recoverOrderly(x *nvIndex) {
-	switch {
-	case x.Public.Attrs.kind() != ntCounter:
-		x.unset(nvWritten)
-	case x.is(nvWritten):
-		n := x.counter() | orderlyCount
-		x.Data = binary.BigEndian.AppendUint64(nil, n)
-		t.nv.MaxCounter = max(t.nv.MaxCounter, n)
-	}
+// skipOrderly moves an orderly counter to the last number before the next one that it would have saved.
+func (t *TPM) skipOrderly(x *nvIndex) {
+	n := x.counter() | orderlyCount
+	x.Data = binary.BigEndian.AppendUint64(nil, n)
+	t.nv.MaxCounter = max(t.nv.MaxCounter, n)
 }
 
 // dropIndices removes the indices that match.

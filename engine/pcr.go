@@ -81,10 +81,12 @@ func (t *TPM) pcrStartup(resume bool) {
 			if !alloc.has(i) {
 				continue
 			}
-			keep := before >= 0 && (resume && rulesOf(i).saved || i == 0 && t.hcrtm)
-			if keep {
+			switch {
+			case resume && before >= 0 && rulesOf(i).saved:
 				bank.Values[i] = old[before].Values[i]
-			} else {
+			case i == 0 && t.hcrtm != nil:
+				bank.Values[i] = t.hcrtm[alloc.Alg]
+			default:
 				bank.Values[i] = t.initialPCR(i, alloc.Alg)
 			}
 		}
@@ -110,19 +112,6 @@ func (t *TPM) initialPCR(pcr int, alg uint16) []byte {
 		v[size-1] = t.locality
 	}
 	return v
-}
-
-// pcrAllocPending tells whether TPM2_PCR_Allocate asked for banks that the next reset will bring.
-func (t *TPM) pcrAllocPending() bool {
-	for _, a := range t.nv.PCRAlloc {
-		b := t.bank(a.Alg)
-		for i := range maxPCRs {
-			if a.has(i) != (b != nil && b.Values[i] != nil) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // extend folds a digest into a PCR of one bank; where there is none it does nothing.
@@ -297,7 +286,7 @@ func (t *TPM) pcrAllocate(in *pcrAllocateIn) (*pcrAllocateOut, error) {
 	if !has(0) || !has(17) {
 		return nil, rcPCR
 	}
-	t.nv.PCRAlloc = alloc
+	t.nv.PCRAlloc, t.ram.Reallocating = alloc, true
 	return &pcrAllocateOut{Success: true, MaxPCR: maxPCRs, SizeNeeded: size, Available: 5 * maxPCRs * maxDigest}, nil
 }
 
@@ -305,7 +294,15 @@ type pcrSetAuthPolicyIn struct {
 	Auth   handle `tpm:"platform,user"`
 	Policy digest2B
 	Alg    hashAlgOrNull
-	PCR    handle
+	PCR    pcrHandle
+}
+
+// pcrHandle is a TPMI_DH_PCR that is no handle of the command.
+type pcrHandle handle
+
+func (v *pcrHandle) code(c *coder) {
+	c.u32((*uint32)(v))
+	c.require(*v < maxPCRs, rcValue)
 }
 
 // pcrSetAuthPolicy is TPM2_PCR_SetAuthPolicy.
@@ -313,7 +310,7 @@ func (t *TPM) pcrSetAuthPolicy(in *pcrSetAuthPolicyIn) (*none, error) {
 	if len(in.Policy) != crypt.HashSize(uint16(in.Alg)) {
 		return nil, rcSize.param(1)
 	}
-	if in.PCR >= maxPCRs || rulesOf(int(in.PCR)).policy == 0 {
+	if rulesOf(int(in.PCR)).policy == 0 {
 		return nil, rcValue.param(3)
 	}
 	g := &t.nv.PCRGroups[rulesOf(int(in.PCR)).policy-1]
@@ -376,11 +373,14 @@ func (t *TPM) HashEnd() error {
 		return nil
 	}
 	t.measuring = nil
-	if m.pcr == 0 {
-		locality := t.locality
-		t.locality, t.hcrtm = 4, false
-		t.pcrStartup(false)
-		t.locality, t.hcrtm = locality, true
+	if !t.started {
+		t.hcrtm = map[uint16][]byte{}
+		for _, alloc := range t.nv.PCRAlloc {
+			start := make([]byte, crypt.HashSize(alloc.Alg))
+			start[len(start)-1] = hcrtmLocality
+			t.hcrtm[alloc.Alg] = crypt.Digest(alloc.Alg, start, crypt.Digest(alloc.Alg, m.data))
+		}
+		return nil
 	}
 	for _, b := range t.ram.PCRs {
 		t.extend(m.pcr, b.Alg, crypt.Digest(b.Alg, m.data))

@@ -60,13 +60,13 @@ func (p *policyState) code(c *coder) {
 
 // checkPolicySession checks that a policy session authorizes its entity for this command (part 1, 19.7).
 func (t *TPM) checkPolicySession(x *execution, a *authorization, i int, r role) error {
+	p := &a.s.Policy
+	a.includeAuth = p.NeedAuth || p.NeedPass
+	if err := t.checkLockout(a); err != nil {
+		return err
+	}
 	if !t.authPolicyAvailable(x, a.entity, r) {
 		return rcAuthUnavailable
-	}
-	p := &a.s.Policy
-	usesAuth := p.NeedAuth || p.NeedPass
-	if err := t.checkLockout(a, usesAuth); err != nil {
-		return err
 	}
 	if err := t.checkPolicyState(x, a, r); err != nil {
 		return err
@@ -74,26 +74,26 @@ func (t *TPM) checkPolicySession(x *execution, a *authorization, i int, r role) 
 	if p.NeedPass {
 		return t.checkPassword(a)
 	}
-	a.includeAuth = p.NeedAuth
 	return t.checkHMAC(x, a, i)
 }
 
 // checkPolicyState checks the digest and everything that was put off.
 func (t *TPM) checkPolicyState(x *execution, a *authorization, r role) error {
 	p := &a.s.Policy
-	if p.CheckPCR && p.PCRCounter != t.ram.PCRCounter {
-		return rcPCRChanged
-	}
-	if p.CC != 0 && p.CC != x.cc {
-		return rcPolicyCC
-	}
 	policy, alg := t.authPolicy(a.entity)
 	switch {
-	case (r == roleAdmin || r == roleDup) && p.CC == 0,
-		alg != a.s.Alg, !bytes.Equal(policy, p.Digest):
+	case x.cc == ccPolicySecret && !p.NeedAuth && !p.NeedPass:
+		return rcMode // it is to show that the caller knows a secret
+	case p.CheckPCR && p.PCRCounter != t.ram.PCRCounter:
+		return rcPCRChanged
+	case alg != a.s.Alg, !bytes.Equal(policy, p.Digest):
 		return rcPolicyFail
 	case p.Timeout != 0 && t.expired(p.Timeout, p.TimeEpoch):
 		return rcExpired
+	case p.CC != 0 && p.CC != x.cc:
+		return rcPolicyCC
+	case (r == roleAdmin || r == roleDup) && p.CC == 0:
+		return rcPolicyFail
 	case p.Localities != 0 && !localityAllowed(p.Localities, t.locality):
 		return rcLocality
 	case p.NeedPP && !t.presence:

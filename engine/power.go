@@ -9,7 +9,7 @@ import (
 // initialize is _TPM_Init: power came on. Loaded sessions and transient objects are gone.
 func (t *TPM) initialize() {
 	t.clearFleeting()
-	t.started, t.hcrtm, t.failed, t.cmd = false, false, nil, nil
+	t.started, t.hcrtm, t.failed, t.cmd = false, nil, nil, nil
 	t.measuring = nil
 	t.Time, t.HealedAt, t.BlockedAt = 0, 0, 0
 }
@@ -38,9 +38,6 @@ type startupIn struct{ Type uint16 }
 
 // startup is TPM2_Startup.
 func (t *TPM) startup(in *startupIn) (*none, error) {
-	if t.started {
-		return nil, rcInitialize
-	}
 	if in.Type != suClear && in.Type != suState {
 		return nil, rcValue.param(1)
 	}
@@ -50,7 +47,24 @@ func (t *TPM) startup(in *startupIn) (*none, error) {
 	if t.locality != 0 && t.locality != 3 {
 		return nil, rcLocality
 	}
+	if was, now := t.ram.StartedAt, t.startLocality(); in.Type == suState && was != now {
+		if was == hcrtmLocality || now == hcrtmLocality {
+			return nil, rcValue.param(1)
+		}
+		return nil, rcLocality
+	}
 	return nil, t.startUp(in.Type)
+}
+
+// hcrtmLocality is what an H-CRTM counts as, whatever the locality of TPM2_Startup is.
+const hcrtmLocality = 4
+
+// startLocality is how a TPM2_Startup now would be told from others: a TPM Resume must come the way the TPM was started.
+func (t *TPM) startLocality() uint8 {
+	if t.hcrtm != nil {
+		return hcrtmLocality
+	}
+	return t.locality
 }
 
 // startUp begins to run: a TPM Resume when the state was saved and is wanted, a TPM Restart when it was saved and is
@@ -61,7 +75,8 @@ func (t *TPM) startUp(kind uint16) error {
 	if t.nv.Orderly == orderlyNone {
 		t.nv.ClockUnsafe = true
 	}
-	t.nvStartup(resume, t.nv.Orderly == orderlyNone)
+	t.nvStartup(resume, reset, t.nv.Orderly == orderlyNone)
+	t.startUpLockout()
 	switch {
 	case reset:
 		if err := t.resetCounters(); err != nil {
@@ -81,6 +96,7 @@ func (t *TPM) startUp(kind uint16) error {
 	t.nv.Platform.Enabled = true
 	t.pcrStartup(resume)
 	t.startCountdowns(resume)
+	t.ram.StartedAt = t.startLocality()
 	if !resume {
 		t.ram.Commits = commits{}
 	}
@@ -109,7 +125,7 @@ func (t *TPM) shutdown(in *shutdownIn) (*none, error) {
 	if in.Type != suClear && in.Type != suState {
 		return nil, rcValue.param(1)
 	}
-	if in.Type == suState && t.pcrAllocPending() {
+	if in.Type == suState && t.ram.Reallocating {
 		return nil, rcType.param(1)
 	}
 	t.shutDown(in.Type)
@@ -140,7 +156,12 @@ func (t *TPM) incrementalSelfTest(*incrementalSelfTestIn) (*incrementalSelfTestO
 // algList is a TPML_ALG.
 type algList []uint16
 
-func (l *algList) code(c *coder) { list(c, (*[]uint16)(l), maxAlgList, c.u16) }
+func (l *algList) code(c *coder) {
+	list(c, (*[]uint16)(l), maxAlgList, func(v *uint16) {
+		c.u16(v)
+		c.require(algorithms[*v] != 0, rcValue)
+	})
+}
 
 type getTestResultOut struct {
 	Data   buffer2B

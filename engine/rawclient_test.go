@@ -275,8 +275,9 @@ func (c call) protect() []byte {
 		}
 		s.nonceCaller = digestOf(0xb, s.nonceCaller)[:16]
 		if s.attrs&sDecrypt != 0 {
-			n := int(binary.BigEndian.Uint16(params))
-			s.crypt(c.cipherKey(s, i), s.nonceCaller, s.nonceTPM, params[2:2+n], true)
+			if n := int(binary.BigEndian.Uint16(params)); 2+n <= len(params) {
+				s.crypt(c.cipherKey(s, i), s.nonceCaller, s.nonceTPM, params[2:2+n], true)
+			}
 		}
 	}
 	return params

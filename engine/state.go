@@ -152,6 +152,8 @@ type powered struct {
 	PCRAuths       [pcrGroups][]byte
 	Commits        commits
 	ACTs           [actCount]countdown
+	StartedAt      uint8 // locality of TPM2_Startup, or hcrtmLocality
+	Reallocating   bool  // TPM2_PCR_Allocate was used
 }
 
 // newPowered is what a TPM has that was never started.
@@ -182,6 +184,10 @@ func (p *powered) code(c *coder) {
 		if c.since(2) {
 			p.ACTs[i].code(c)
 		}
+	}
+	if c.since(2) {
+		c.u8(&p.StartedAt)
+		c.yesNo(&p.Reallocating)
 	}
 }
 
@@ -348,7 +354,7 @@ func (t *TPM) restoreFleets(f *fleeting) {
 // manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.
 func (t *TPM) manufacture() error {
 	t.nv = permanent{Derivation: derivationLevel, Orderly: suClear, AuditAlg: crypt.AlgSHA256,
-		DA: lockoutState{MaxTries: 3, Recovery: 1000, LockoutRecovery: 1000}}
+		DA: newLockoutState()}
 	for _, h := range []*hierarchy{&t.nv.Endorsement, &t.nv.Platform, &t.nv.Owner} {
 		if err := t.reseed(h); err != nil {
 			return err

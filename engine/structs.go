@@ -223,6 +223,7 @@ type signature struct {
 
 func (s *signature) code(c *coder) {
 	c.oneOf(&s.Alg, rcScheme, sigSchemes...)
+	c.require(s.Alg != crypt.AlgNull, rcScheme) // no command takes an empty one
 	if s.Alg == crypt.AlgNull {
 		return
 	}

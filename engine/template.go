@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
 )
 
@@ -40,11 +42,11 @@ func checkAttributes(parent *object, p *public) error {
 	if a.has(attrFixedTPM | attrEncryptedDuplication) {
 		return rcAttributes
 	}
-	if parent != nil && a.has(attrFixedParent) && !parent.Public.Attrs.has(attrFixedTPM) &&
+	if parent != nil && !parent.Public.Attrs.has(attrFixedTPM) &&
 		a.has(attrEncryptedDuplication) != parent.Public.Attrs.has(attrEncryptedDuplication) {
 		return rcAttributes
 	}
-	if a.has(attrRestricted) && a.has(attrSign) == a.has(attrDecrypt) {
+	if a.has(attrSign) == a.has(attrDecrypt) && (a.has(attrRestricted) || !a.has(attrSign) && p.Type != crypt.AlgKeyedHash) {
 		return rcAttributes
 	}
 	return checkSchemes(parent, p)
@@ -156,7 +158,7 @@ func checkKeys(p *public, s *sensitive, blamePublic, blameSensitive int) error {
 	case crypt.AlgRSA:
 		err = checkRSAKey(p, s, blamePublic, blameSensitive)
 	case crypt.AlgECC:
-		err = checkECCKey(p, s, blamePublic, blameSensitive)
+		err = checkECCKey(p, s, blamePublic)
 	default:
 		err = checkSymmetricKey(p, s, blamePublic, blameSensitive)
 	}
@@ -189,19 +191,22 @@ func checkRSAKey(p *public, s *sensitive, blamePublic, blameSensitive int) error
 	return nil
 }
 
-func checkECCKey(p *public, s *sensitive, blamePublic, blameSensitive int) error {
+func checkECCKey(p *public, s *sensitive, blamePublic int) error {
 	curve := p.curve()
-	if !curve.OnCurve(crypt.Point(p.Point)) {
+	switch {
+	case s == nil && (len(p.Point.X) != curve.FieldSize() || len(p.Point.Y) != curve.FieldSize()):
+		return rcKey.param(blamePublic)
+	case s == nil && p.NameAlg != crypt.AlgNull && !curve.OnCurve(crypt.Point(p.Point)):
 		return rcECCPoint.param(blamePublic)
-	}
-	if s == nil {
+	case s == nil:
+		return nil
+	case !curve.PrivateOK(s.Data):
+		return rcKeySize
+	case p.NameAlg == crypt.AlgNull:
 		return nil
 	}
-	if len(s.Data) > curve.OrderSize() || !curve.PrivateOK(s.Data) {
-		return rcKeySize.param(blameSensitive)
-	}
 	k, err := curve.Key(s.Data)
-	if err != nil || string(k.Public.X) != string(padTo(p.Point.X, curve.FieldSize())) || string(k.Public.Y) != string(padTo(p.Point.Y, curve.FieldSize())) {
+	if err != nil || !bytes.Equal(k.Public.X, padTo(p.Point.X, curve.FieldSize())) || !bytes.Equal(k.Public.Y, padTo(p.Point.Y, curve.FieldSize())) {
 		return rcBinding
 	}
 	return nil

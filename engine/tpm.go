@@ -54,8 +54,8 @@ type TPM struct {
 	started   bool  // TPM2_Startup was done
 	failed    error // why the TPM is in failure mode
 	locality  uint8
-	presence  bool // physical presence is asserted
-	hcrtm     bool // a _TPM_Hash sequence ran before TPM2_Startup
+	presence  bool              // physical presence is asserted
+	hcrtm     map[uint16][]byte // what a _TPM_Hash sequence before TPM2_Startup makes of PCR 0, by bank
 	exclusive handle
 	cmd       *execution // the command in progress
 	stamp     time.Time  // when clocks were last advanced

@@ -41,7 +41,7 @@ func (k *ECCKey) Sign(random io.Reader, scheme, hash uint16, digest []byte) (r, 
 
 // Verify checks a signature of digest, or returns ErrSignature.
 func (c *Curve) Verify(scheme, hash uint16, public Point, digest, r, s []byte) error {
-	if HashSize(hash) == 0 {
+	if HashSize(hash) == 0 || scheme != AlgECDSA && scheme != AlgECSchnorr && scheme != AlgSM2 {
 		return ErrScheme
 	}
 	if !c.OnCurve(public) || !c.PrivateOK(r) || !c.PrivateOK(s) {
@@ -56,10 +56,8 @@ func (c *Curve) Verify(scheme, hash uint16, public Point, digest, r, s []byte) e
 		good = c.verifyECDSA(public, digest, rr, ss)
 	case scheme == AlgECSchnorr:
 		good = c.verifySchnorr(hash, public, digest, rr, ss)
-	case scheme == AlgSM2:
-		good = c.verifySM2(public, digest, rr, ss)
 	default:
-		return ErrScheme
+		good = c.verifySM2(public, digest, rr, ss)
 	}
 	if !good {
 		return ErrSignature
