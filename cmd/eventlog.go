@@ -21,7 +21,7 @@ import (
 func (a *app) eventlogCommand() *cobra.Command {
 	return noun("eventlog", "read, replay and explain measured-boot event logs",
 		a.eventlogShowCommand(), a.eventlogReplayCommand(), a.eventlogVerifyCommand(), a.eventlogExplainCommand(),
-		a.eventlogDiffCommand(), a.eventlogConvertCommand())
+		a.eventlogDiffCommand(), a.eventlogCheckFilesCommand(), a.eventlogConvertCommand())
 }
 
 // sourceHelp is said by every verb that reads a log.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ import (
 // bootWords are the boots of eventlog/synth.
 var bootWords = map[string]func(synth.Machine) *synth.Recording{
 	"grub": synth.ShimGRUB, "uki": synth.UKI, "direct": synth.Direct, "windows": synth.Windows, "seabios": synth.SeaBIOS,
-	"tpm12": synth.TPM12,
+	"tpm12": synth.TPM12, "sdboot": synth.SystemdBoot, "type1": synth.Type1,
 }
 
 // machineWords change the machine that boots.
@@ -40,6 +41,10 @@ var machineWords = map[string]func(*synth.Machine){
 	"debugging":   func(m *synth.Machine) { m.Windows.Debugging = true },
 	"cmdline":     func(m *synth.Machine) { m.Cmdline += " init=/bin/sh" },
 	"dbx":         func(m *synth.Machine) { m.DBX = append(m.DBX, "revoked grub 2.06") },
+	"ondisk":      func(m *synth.Machine) { *m = synth.OnDisk() }, // comes first
+	"newkernel":   func(m *synth.Machine) { m.Kernel = synth.NewKernel("6.12.50") },
+	"initrd":      func(m *synth.Machine) { m.Initrd = []byte("another initrd") },
+	"timeout":     func(m *synth.Machine) { m.LoaderConf = "timeout 0\n" },
 	"windowsdiff": func(m *synth.Machine) { m.Windows.BootCounter++ },
 }
 
@@ -67,21 +72,41 @@ func scriptBootLog(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), log, 0o600))
 }
 
+// scriptBootFiles lays out what a machine boots from: bootfiles root ondisk kernel
+func scriptBootFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: bootfiles DIR WORD ...")
+	}
+	machine := machineOf(ts, args[1:])
+	files := machine.Files()
+	files["dbx.esl"], files["disk.img"] = synth.HashList(machine.DBX...), machine.Disk()
+	for name, data := range files {
+		path := filepath.Join(ts.MkAbs(args[0]), filepath.FromSlash(name))
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+		ts.Check(os.WriteFile(path, data, 0o600))
+	}
+}
+
 // recordBoot boots a machine: grub sha256 kernel
 func recordBoot(ts *testscript.TestScript, words []string) *synth.Recording {
+	boot := bootWords[words[0]]
+	if boot == nil {
+		ts.Fatalf("there is no boot %q", words[0])
+	}
+	return boot(machineOf(ts, words[1:]))
+}
+
+// machineOf makes a machine of words.
+func machineOf(ts *testscript.TestScript, words []string) synth.Machine {
 	machine := synth.Default()
-	for _, w := range words[1:] {
+	for _, w := range words {
 		if change := machineWords[w]; change != nil {
 			change(&machine)
 		} else if logWords[w] == nil {
 			ts.Fatalf("there is no boot with %q", w)
 		}
 	}
-	boot := bootWords[words[0]]
-	if boot == nil {
-		ts.Fatalf("there is no boot %q", words[0])
-	}
-	return boot(machine)
+	return machine
 }
 
 // scriptPlayBoot extends the TPM as a boot does: playboot uki sha256

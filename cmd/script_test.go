@@ -43,15 +43,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    scriptExits,
-			"appears":  scriptAppears,
-			"jsonpath": scriptJSONPath,
-			"jsonset":  scriptJSONSet,
-			"fveimage": scriptFVEImage,
-			"winlog":   scriptWinLog,
-			"fveseal":  scriptFVESeal,
-			"bootlog":  scriptBootLog,
-			"playboot": scriptPlayBoot,
+			"exits":     scriptExits,
+			"appears":   scriptAppears,
+			"jsonpath":  scriptJSONPath,
+			"jsonset":   scriptJSONSet,
+			"fveimage":  scriptFVEImage,
+			"winlog":    scriptWinLog,
+			"fveseal":   scriptFVESeal,
+			"bootlog":   scriptBootLog,
+			"playboot":  scriptPlayBoot,
+			"bootfiles": scriptBootFiles,
 		},
 	})
 }

@@ -44,12 +44,8 @@ type Origin struct {
 	As   string `json:"as"`   // what of it was measured: "content", "authenticode", "section .initrd", …
 }
 
-func (o Origin) String() string {
-	if o.As == asContent {
-		return o.File
-	}
-	return o.File + " (" + o.As + ")"
-}
+// part tells whether a part of the file was measured. A file as a whole explains the same bytes better.
+func (o Origin) part() bool { return o.As != asContent && o.As != asImage }
 
 // The ways a file may be measured, besides the two of its sections.
 const (
@@ -149,7 +145,7 @@ func (d *Disk) build(e *eventlog.Event) {
 		}
 		for as, parts := range Readings(data) {
 			sum := string(d.bank.Sum(parts...))
-			if _, twice := d.index[sum]; !twice {
+			if old, twice := d.index[sum]; !twice || old.part() && !(Origin{As: as}).part() {
 				d.index[sum] = Origin{f.Path, as}
 			}
 		}
@@ -171,6 +167,8 @@ func (d *Disk) walk(yield func(*File) bool) {
 			switch {
 			case err != nil: // a folder that cannot be read
 				return fs.SkipDir
+			case entry.IsDir() && name != "." && d.isRoot(path.Join(root.Name, name)):
+				return fs.SkipDir // it has its own turn
 			case entry.IsDir() && strings.Count(name, "/") >= maxFolder:
 				return fs.SkipDir
 			case !entry.Type().IsRegular():
@@ -187,14 +185,17 @@ func (d *Disk) walk(yield func(*File) bool) {
 	}
 }
 
-// emptySize is a file with nothing in it, which explains any event that measured nothing.
-const emptySize = 0
+// isRoot tells whether a folder is walked by itself.
+func (d *Disk) isRoot(name string) bool {
+	return slices.ContainsFunc(d.Roots, func(r Root) bool { return r.Walk && r.Name == name })
+}
 
 // Readings are the ways in which a file may have been measured: its content, an image by its Authenticode digest, the
-// sections of an image as systemd-stub measures them, and the kernel in one as firmware does.
+// sections of an image as systemd-stub measures them, and the kernel in one as firmware does. An empty file has none: it
+// would explain every event that measured nothing.
 func Readings(data []byte) func(yield func(as string, parts [][]byte) bool) {
 	return func(yield func(string, [][]byte) bool) {
-		if len(data) == emptySize || !yield(asContent, [][]byte{data}) {
+		if len(data) == 0 || !yield(asContent, [][]byte{data}) {
 			return
 		}
 		image, err := authenticode.Parse(data)
@@ -204,8 +205,12 @@ func Readings(data []byte) func(yield func(as string, parts [][]byte) bool) {
 		if parts, err := image.Covered(); err == nil && !yield(asImage, parts) {
 			return
 		}
+		size := 0
 		for i := range image.Sections {
 			s := &image.Sections[i]
+			if size += len(s.Data); size > len(data) {
+				return // sections that overlap would be hashed again and again
+			}
 			if len(s.Data) == 0 {
 				continue
 			}

@@ -46,7 +46,8 @@ const (
 	sectionSize   = 40
 	securityIndex = 4 // of the certificate table among the data directories
 	directorySize = 8
-	maxName       = 64 // of a section, in the string table
+	maxName       = 64  // of a section, in the string table
+	maxSections   = 256 // real images have a dozen
 )
 
 // Is tells whether data starts as a PE image does.
@@ -148,6 +149,9 @@ func sectionName(raw, names []byte) string {
 }
 
 func (i *Image) parseSections(r *wire.Reader, count int, names []byte) error {
+	if count > maxSections {
+		return fmt.Errorf("section table: %d sections", count)
+	}
 	for range count {
 		name := r.Bytes(8)
 		size := r.U32()
@@ -181,7 +185,7 @@ func (i *Image) Section(name string) *Section {
 }
 
 // maxZeroes bounds what a section may have more in memory than in the file, for Loaded.
-const maxZeroes = 1 << 20
+const maxZeroes = 1 << 16
 
 // Loaded is the section as it lies in memory: its bytes, and zeroes where the file has fewer. Nil where those zeroes would
 // be more than any section that is measured has.

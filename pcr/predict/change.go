@@ -265,14 +265,17 @@ func (p *plan) joinInitrds(s *step) {
 
 // bytesOf are the bytes behind a step, nil where they are not known.
 func (p *plan) bytesOf(s *step) []byte {
-	if s.given != nil || s.origin == "" || s.changed {
+	if s.given != nil || s.origin.File == "" || s.changed {
 		return s.given
 	}
-	return p.m.read(s.origin)
+	return p.m.read(s.origin.File)
 }
 
 // read reads a file of the disk by its full name.
 func (m *Machine) read(name string) []byte {
+	if name == "" {
+		return nil
+	}
 	f, ok := m.disk.At(name)
 	if !ok {
 		return nil
@@ -287,7 +290,7 @@ func (m *Machine) read(name string) []byte {
 // rename follows a kernel or an initrd that gets another name: one that lies beside the old one is booted by its own
 // name, and one from elsewhere takes the old one's place.
 func (p *plan) rename(s *step, c Change) {
-	home := s.origin
+	home := s.origin.File
 	if s.loaded != nil {
 		home = s.loaded.Path
 	}

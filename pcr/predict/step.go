@@ -17,11 +17,12 @@ type step struct {
 	check   eventlog.Check
 	role    role
 
-	origin string                             // the file that was measured, "" where none is known
-	loaded *files.File                        // the file on disk that has the name, and other content
-	given  []byte                             // the image a future puts here
-	making func(*authenticode.Image) [][]byte // how the initrd was made of a unified image
-	text   *textRule                          // how the command line that was measured here is written
+	origin  files.Origin                       // the file that was measured, if one is known
+	derived string                             // from what else the measured bytes follow
+	loaded  *files.File                        // the file on disk that has the name, and other content
+	given   []byte                             // the image a future puts here
+	making  func(*authenticode.Image) [][]byte // how the initrd was made of a unified image
+	text    *textRule                          // how the command line that was measured here is written
 
 	grade   Confidence
 	why     string
@@ -44,8 +45,8 @@ func (m *Machine) look(e *eventlog.Event) *step {
 		return s
 	}
 	for _, f := range m.disk.Named(s.named()) {
-		if as, ok := covered(e, &f); ok {
-			s.found(f.Path, as)
+		if o, ok := covered(e, &f); ok {
+			s.found(o)
 			return s
 		}
 		if s.loaded == nil {
@@ -53,7 +54,7 @@ func (m *Machine) look(e *eventlog.Event) *step {
 		}
 	}
 	if o, ok := m.disk.Find(e); ok {
-		s.found(o.File, o.String())
+		s.found(o)
 	}
 	return s
 }
@@ -63,21 +64,18 @@ func (s *step) twin(other *step) bool {
 	return slices.EqualFunc(s.before, other.before, func(a, b eventlog.Digest) bool { return a.Alg == b.Alg && bytes.Equal(a.Value, b.Value) })
 }
 
-// found notes the file that was measured.
-func (s *step) found(path, what string) { s.origin, s.why, s.grade, s.loaded = path, what, Exact, nil }
-
 // covered tells which part of a file was measured, if any.
-func covered(e *eventlog.Event, f *files.File) (string, bool) {
+func covered(e *eventlog.Event, f *files.File) (files.Origin, bool) {
 	data, err := f.Read()
 	if err != nil {
-		return "", false
+		return files.Origin{}, false
 	}
 	for as, parts := range files.Readings(data) {
 		if e.Covers(parts...) {
-			return f.Path + " (" + as + ")", true
+			return files.Origin{File: f.Path, As: as}, true
 		}
 	}
-	return "", false
+	return files.Origin{}, false
 }
 
 // named is the path that an event names, "" where it names none.

@@ -19,6 +19,7 @@ const (
 	fromUKI                  // the section .cmdline
 	fromLoader               // systemd-boot and -stub, PCR 12
 	fromOption               // the boot option
+	fromKernel               // the running kernel, which says what it was given
 )
 
 // textRule says how an event's bytes come from a command line.
@@ -77,12 +78,17 @@ func (m *Machine) texts() map[source]string {
 				}
 			}
 		}
-		if s.role == roleUKI && s.origin != "" {
-			if image, err := authenticode.Parse(m.read(s.origin)); err == nil {
+		if s.role == roleUKI {
+			if image, err := authenticode.Parse(m.read(s.origin.File)); err == nil {
 				if c := image.Section(".cmdline"); c != nil {
 					texts[fromUKI] = string(c.Data)
 				}
 			}
+		}
+	}
+	for _, f := range m.disk.Named("/proc/cmdline") {
+		if data, err := f.Read(); err == nil {
+			texts[fromKernel] = strings.TrimSpace(string(data))
 		}
 	}
 	return texts
@@ -122,18 +128,26 @@ func (m *Machine) deriveText() {
 	for _, s := range m.steps {
 		switch s.role {
 		case roleOptions:
-			for from, text := range texts {
-				for _, write := range writings {
-					if s.text == nil && s.event.Covers(write(text)) {
-						s.text = &textRule{from, write}
-						s.found("", "the command line")
-					}
-				}
+			s.text = ruleFor(&s.event, texts)
+			if s.text != nil {
+				s.follows("the command line")
 			}
 		case roleInitrd:
 			m.deriveInitrd(s)
 		}
 	}
+}
+
+// ruleFor finds the command line that an event measured, the better told sources first.
+func ruleFor(e *eventlog.Event, texts map[source]string) *textRule {
+	for from := fromGRUB; from <= fromKernel; from++ {
+		for _, write := range writings {
+			if text, ok := texts[from]; ok && e.Covers(write(text)) {
+				return &textRule{from, write}
+			}
+		}
+	}
+	return nil
 }
 
 // newText says that a command line is another one now; the kernel's stub will measure it.
@@ -142,7 +156,7 @@ func (p *plan) newText(from source, text string) {
 		switch {
 		case s.text == nil:
 			s.block("it is not known how the kernel was given its command line")
-		case s.text.source == from:
+		case s.text.source == from, s.text.source == fromKernel && from == fromUKI && p.m.texts()[fromLoader] == "":
 			s.measure(s.text.write(text))
 		}
 	}

@@ -227,17 +227,19 @@ func sectionParts(image *authenticode.Image, pad bool, names ...string) (parts [
 // deriveInitrd finds out how the stub of this boot made its initrd.
 func (m *Machine) deriveInitrd(s *step) {
 	for _, u := range m.steps {
-		if u.role != roleUKI || u.origin == "" {
+		if u.role != roleUKI || u.origin.File == "" {
 			continue
 		}
-		image, err := authenticode.Parse(m.read(u.origin))
+		image, err := authenticode.Parse(m.read(u.origin.File))
 		if err != nil {
 			return
 		}
 		for _, make := range initrdMakings {
 			if parts := make(image); s.event.Covers(parts...) {
 				s.making = make
-				s.found(u.origin, u.origin+" (its initrd)")
+				if s.origin.File == "" {
+					s.follows("the initrd of " + u.origin.File)
+				}
 				return
 			}
 		}
