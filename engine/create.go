@@ -16,7 +16,7 @@ func (t *TPM) newObject(template *public, auth, data []byte, r io.Reader, stir f
 	var err error
 	switch p.Type {
 	case crypt.AlgRSA:
-		err = newRSA(o, r)
+		err = t.newRSA(o, r)
 	case crypt.AlgECC:
 		err = newECC(o, r)
 	case crypt.AlgSymCipher:
@@ -42,12 +42,12 @@ func (t *TPM) newObject(template *public, auth, data []byte, r io.Reader, stir f
 	return o, nil
 }
 
-func newRSA(o *object, r io.Reader) error {
+func (t *TPM) newRSA(o *object, r io.Reader) error {
 	p := &o.Public
 	var k *crypt.RSAKey
 	var err error
 	if d, ok := r.(*crypt.Derivation); ok {
-		k, err = crypt.GenerateRSA(d, int(p.KeyBits), p.Exponent)
+		k, err = t.primaryRSA(d, p.KeyBits, p.Exponent)
 	} else {
 		k, err = crypt.GenerateRSAFrom(r, int(p.KeyBits), p.Exponent)
 	}

@@ -28,6 +28,6 @@ func (t *TPM) Restore(snapshot []byte) error {
 	}
 	t.nv, t.ram, t.clocks, t.stamp, t.started = was.nv, was.ram, was.clocks, was.stamp, was.started
 	t.objects, t.sessions, t.exclusive = was.objects, was.sessions, was.exclusive
-	t.measuring, t.hcrtm, t.failed, t.saved = nil, nil, nil, nil
+	t.measuring, t.hcrtm, t.failed, t.saved, t.primaries = nil, nil, nil, nil, nil
 	return t.commit()
 }

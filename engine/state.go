@@ -375,6 +375,7 @@ func (t *TPM) manufacture() error {
 // reseed gives a hierarchy a new seed and proof, and takes its auth value and policy away.
 func (t *TPM) reseed(h *hierarchy) (err error) {
 	h.authority = authority{PolicyAlg: crypt.AlgNull}
+	t.primaries = nil
 	if h.Seed, err = t.random(seedSize); err != nil {
 		return err
 	}

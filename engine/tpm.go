@@ -50,6 +50,7 @@ type TPM struct {
 	objects   []*object           // transient slots, nil where free
 	sessions  map[handle]*session // loaded sessions
 	measuring *hashEvent          // H-CRTM or DRTM sequence in progress
+	primaries primaries           // what was derived from the seeds
 
 	started   bool  // TPM2_Startup was done
 	failed    error // why the TPM is in failure mode
