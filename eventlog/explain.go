@@ -57,8 +57,10 @@ type teller struct {
 	parts   map[string][]Statement
 	counts  [pcrCount]int
 	grub    int
-	program string // the file of the last program that was started
-	options []*Variable
+	program string      // the file of the last program that was started
+	options []*Variable // that have arguments
+	stub    *Event      // with which the kernel's EFI stub measured its command line
+	initrd  bool        // the stub measured an initrd
 	quirks  map[string]bool
 	said    map[string]bool
 	heard   []string // what the event at hand says, said before or not
@@ -107,6 +109,9 @@ func (l *Log) Explain() *Story {
 			t.story.Quirks = append(t.story.Quirks, Quirk{check.Quirk, e.Number, quirkText(check.Quirk)})
 		}
 		t.tell(e, decoded, check.Binding)
+	}
+	if t.stub != nil && !t.initrd && strings.Contains(" "+t.story.Cmdline, " initrd=") {
+		t.warn(tellLinux, t.stub, Bound, "the kernel read the initrd that its command line names, and did not measure it")
 	}
 	for _, title := range []string{tellFirmware, tellSecureBoot, tellOptions, tellChain, tellLinux, tellWindows, tellOther} {
 		if s := t.parts[title]; len(s) > 0 {
@@ -221,6 +226,12 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 // tagged tells of something that only has a name. The command line of a kernel that the firmware started is in its boot
 // option: the digest tells which one it was.
 func (t *teller) tagged(e *Event, name string, b Binding) {
+	switch {
+	case strings.HasSuffix(name, ": initrd"):
+		t.initrd = true
+	case strings.HasSuffix(name, ": command line"):
+		t.stub = e
+	}
 	for _, v := range t.options {
 		arguments := v.content[len(v.content)-v.Option.Optional:]
 		if e.Covers(arguments) {

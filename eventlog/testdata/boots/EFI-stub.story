@@ -29,3 +29,4 @@ Boot chain
 
 Linux
   bound    kernel command line, as in Boot0000: initrd=\initrd.img console=ttyS0 quiet panic=-1
+  bound    the kernel read the initrd that its command line names, and did not measure it
