@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,29 +14,37 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/interop"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 const nonce = "8a5c1f0e77d2431fb6a9c04d1e5f2b38"
 
 // TestAMeasuredBoot boots one machine twice: the TPM and what it sealed stay, the initramfs changes.
 func TestAMeasuredBoot(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
-	first := m.boot(t, "tpm-tis", nil,
-		step{"info", "vtpmctl info -o json --require-tpm"},
-		step{"pcr-read", "vtpmctl pcr read -o json"},
-		step{"replay", "vtpmctl eventlog replay -o json"},
-		step{"secret", "head -c 32 /dev/urandom >/out/secret"},
-		step{"seal", "vtpmctl seal /out/secret --pcrs sha256:0,7 --out-file /out/app.tpm"},
-		step{"seal-initrd", "vtpmctl seal /out/secret --pcrs sha256:9 --out-file /out/initrd.tpm"},
-		step{"unseal", "vtpmctl unseal /out/app.tpm --out-file /out/unsealed"},
-		step{"ak", "vtpmctl ak create --out-file /out/ak.json"},
-		step{"quote", "vtpmctl quote --ak /out/ak.json --nonce " + nonce + " --out-file /out/evidence.json"},
-		step{"extend", "vtpmctl pcr extend 7 /init"},
-		step{"unseal-extended", "vtpmctl unseal /out/app.tpm --out-file /out/never"},
-		step{"why", "vtpmctl sealed why /out/app.tpm"},
-	)
-	live := kernelPCRs(t, first, "sha1", "sha256", "sha384", "sha512")
+	first := m.boot(t, boot{steps: []step{
+		{"info", "vtpmctl info -o json --require-tpm"},
+		{"pcr-read", "vtpmctl pcr read -o json"},
+		{"replay", "vtpmctl eventlog replay -o json"},
+		{"secret", "head -c 32 /dev/urandom >/out/secret"},
+		{"seal", "vtpmctl seal /out/secret --pcrs sha256:0,7 --out-file /out/app.tpm"},
+		{"seal-initrd", "vtpmctl seal /out/secret --pcrs sha256:9 --out-file /out/initrd.tpm"},
+		{"unseal", "vtpmctl unseal /out/app.tpm --out-file /out/unsealed"},
+		{"ak", "vtpmctl ak create --out-file /out/ak.json"},
+		{"quote", "vtpmctl quote --ak /out/ak.json --nonce " + nonce + " --out-file /out/evidence.json"},
+		{"extend", "vtpmctl pcr extend 7 /init"},
+		{"unseal-extended", "vtpmctl unseal /out/app.tpm --out-file /out/never"},
+		{"why", "vtpmctl sealed why /out/app.tpm"},
+		{"extend-8", "vtpmctl pcr extend 8 /init"},
+		{"verify", "vtpmctl eventlog verify --with ima -o json"},
+		{"explain", "vtpmctl eventlog explain -o json"},
+	}})
+	now := judge(t, first, allBanks...)
+	now.golden(t, "direct")
+	live := now.values
 
 	t.Run("info names the device and the software behind it", func(t *testing.T) {
 		var d struct {
@@ -66,12 +75,31 @@ func TestAMeasuredBoot(t *testing.T) {
 			t.Error("it left an output file")
 		}
 	})
-	t.Run("the evidence is verified on the host", func(t *testing.T) { verify(t, m, first) })
+	t.Run("what was extended and not logged is named, and nothing else", func(t *testing.T) {
+		first.stdout(t, "extend-8")
+		unlogged(t, first)
+	})
+	t.Run("the story names the loader and the Secure Boot state", func(t *testing.T) {
+		var story struct {
+			Loader     string
+			SecureBoot string `json:"secure_boot"`
+		}
+		decode(t, first.stdout(t, "explain"), &story)
+		if story.Loader != "Linux EFI stub" || story.SecureBoot != "off" {
+			t.Errorf("%+v", story)
+		}
+	})
+	t.Run("the evidence is verified on the host", func(t *testing.T) { verify(t, first) })
 
-	second := m.boot(t, "tpm-crb", results{"app.tpm": first.file(t, "app.tpm"), "initrd.tpm": first.file(t, "initrd.tpm")},
-		step{"unseal", "vtpmctl unseal /in/app.tpm --out-file /out/unsealed"},
-		step{"unseal-initrd", "vtpmctl unseal /in/initrd.tpm --out-file /out/never"},
-	)
+	in := results{}
+	for _, name := range []string{"app.tpm", "initrd.tpm", "ak.json"} {
+		in[name] = first.file(t, name)
+	}
+	second := m.boot(t, boot{device: "tpm-crb", in: in, steps: []step{
+		{"unseal", "vtpmctl unseal /in/app.tpm --out-file /out/unsealed"},
+		{"unseal-initrd", "vtpmctl unseal /in/initrd.tpm --out-file /out/never"},
+		{"quote", "vtpmctl quote --ak /in/ak.json --nonce " + nonce + " --out-file /out/evidence.json"},
+	}})
 	t.Run("after a restart the secret opens, on the other device model too", func(t *testing.T) {
 		second.stdout(t, "unseal")
 		if !bytes.Equal(first.file(t, "secret"), second.file(t, "unsealed")) {
@@ -81,20 +109,39 @@ func TestAMeasuredBoot(t *testing.T) {
 	t.Run("what was sealed to the initramfs stays closed under another", func(t *testing.T) {
 		second.refuses(t, "unseal-initrd", "6", "sha256 PCR 9")
 	})
+	t.Run("a verifier that knows the first boot names the event in which the second differs", func(t *testing.T) {
+		quotesDiffer(t, first, second)
+	})
 }
 
-func TestABootWithOneBank(t *testing.T) {
-	r := newMachine(t, "sha256").boot(t, "tpm-crb", nil,
-		step{"pcr-read", "vtpmctl pcr read -o json"},
-		step{"replay", "vtpmctl eventlog replay -o json"},
-	)
-	live := kernelPCRs(t, r, "sha256")
-	differ(t, live, pcrsOf(t, r.stdout(t, "pcr-read"), foreignTPM))
-	replays(t, r.stdout(t, "replay"), live)
+// unlogged judges the guest's own verdict on its log, after it extended PCRs 7 and 8 behind the log's back.
+func unlogged(t *testing.T, r results) {
+	t.Helper()
+	r.exits(t, "verify", "7")
+	var d struct {
+		PCRs []struct {
+			Bank  string
+			PCR   int
+			State string
+		}
+	}
+	decode(t, r.file(t, "verify.stdout"), &d)
+	for _, p := range d.PCRs {
+		want := map[int]string{7: "differs", 8: "unlogged"}[p.PCR]
+		if want == "" {
+			want = "match"
+		}
+		if p.State != want {
+			t.Errorf("%s PCR %d: %s, want %s", p.Bank, p.PCR, p.State, want)
+		}
+	}
+	if len(d.PCRs) != 24*len(allBanks) {
+		t.Errorf("%d PCRs were judged", len(d.PCRs))
+	}
 }
 
 // verify judges the guest's evidence with the guest's binary on the host, which has no TPM.
-func verify(t *testing.T, m *machine, r results) {
+func verify(t *testing.T, r results) {
 	t.Helper()
 	r.stdout(t, "ak")
 	r.stdout(t, "quote")
@@ -108,7 +155,7 @@ func verify(t *testing.T, m *machine, r results) {
 		Verdict string
 		Checks  []struct{ Check, Result string }
 	}
-	decode(t, interop.Run(t, m.binary, append(args, nonce)...), &d)
+	decode(t, interop.Run(t, vtpmctl, append(args, nonce)...), &d)
 	passed := map[string]bool{}
 	for _, c := range d.Checks {
 		passed[c.Check] = c.Result == "pass"
@@ -121,7 +168,7 @@ func verify(t *testing.T, m *machine, r results) {
 	if d.Verdict != "pass" {
 		t.Errorf("the verdict is %q: %+v", d.Verdict, d.Checks)
 	}
-	if _, err := interop.Try(t, m.binary, append(args, strings.Repeat("ee", 16))...); err == nil {
+	if _, err := interop.Try(t, vtpmctl, append(args, strings.Repeat("ee", 16))...); err == nil {
 		t.Error("the evidence is verified with another nonce")
 	}
 }
@@ -153,6 +200,31 @@ func kernelPCRs(t *testing.T, r results, banks ...string) pcrs {
 	return values
 }
 
+// pcrread writes the values as tpm2_pcrread does, which vtpmctl takes.
+func (p pcrs) pcrread() []byte {
+	var b []byte
+	bank := ""
+	for _, key := range slices.Sorted(maps.Keys(p)) {
+		name, pcr, _ := strings.Cut(key, " ")
+		if name != bank {
+			bank = name
+			b = fmt.Appendf(b, "  %s:\n", bank)
+		}
+		b = fmt.Appendf(b, "    %-2s: 0x%s\n", pcr, strings.ToUpper(p[key]))
+	}
+	return b
+}
+
+// forLog gives the values in the shape that eventlog compares with.
+func (p pcrs) forLog(t *testing.T) eventlog.Values {
+	t.Helper()
+	values, err := pcr.Decode(p.pcrread(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values.ForLog()
+}
+
 // origin is where a result came from.
 type origin struct {
 	Target   string
@@ -177,20 +249,27 @@ func pcrsOf(t *testing.T, doc []byte, from origin) pcrs {
 	t.Helper()
 	var d struct {
 		TPM   origin
-		Banks []struct {
-			Name string
-			PCRs []struct {
-				PCR   int
-				Value string
-			}
-		}
+		Banks []bankDoc
 	}
 	decode(t, doc, &d)
 	if d.TPM != from {
 		t.Errorf("the values come from %+v", d.TPM)
 	}
+	return valuesOf(d.Banks)
+}
+
+// bankDoc is a bank's values in a JSON document.
+type bankDoc struct {
+	Name string
+	PCRs []struct {
+		PCR   int
+		Value string
+	}
+}
+
+func valuesOf(banks []bankDoc) pcrs {
 	values := pcrs{}
-	for _, b := range d.Banks {
+	for _, b := range banks {
 		for _, p := range b.PCRs {
 			values[fmt.Sprint(b.Name, " ", p.PCR)] = p.Value
 		}
@@ -235,22 +314,5 @@ func replays(t *testing.T, doc []byte, live pcrs) {
 		if slices.Contains([]string{"0", "4", "7", "9"}, pcr) && compared[key] == "" {
 			t.Errorf("the log has nothing for PCR %s of %s", pcr, bank)
 		}
-	}
-}
-
-// same fails the test unless two files of the guest are equal and not empty.
-func same(t *testing.T, r results, one, two string) {
-	t.Helper()
-	if a, b := r.file(t, one), r.file(t, two); !bytes.Equal(a, b) || len(a) == 0 {
-		t.Errorf("%s has %d bytes, %s has %d others", one, len(a), two, len(b))
-	}
-}
-
-// refuses fails the test unless a step ended with that status and named what was wrong.
-func (r results) refuses(t *testing.T, step, status, names string) {
-	t.Helper()
-	r.exits(t, step, status)
-	if complaint := string(r.file(t, step+".stderr")); !strings.Contains(complaint, names) {
-		t.Errorf("%s does not name %s:\n%s", step, names, complaint)
 	}
 }

@@ -11,13 +11,13 @@ mount -t devtmpfs none /dev
 mount -t securityfs none /sys/kernel/security
 
 # The kernel's own reading of every PCR, to compare ours with.
-for pcr in /sys/class/tpm/tpm0/pcr-*/*; do
-	bank=${pcr%/*}
-	echo "${bank##*/pcr-} ${pcr##*/} $(cat "$pcr")"
-done >/out/kernel-pcrs
+grep -H . /sys/class/tpm/tpm0/pcr-*/* | sed 's|.*/pcr-\(.*\)/\(.*\):|\1 \2 |' >/out/kernel-pcrs
 cp /sys/kernel/security/tpm0/binary_bios_measurements /out/eventlog
+cp /sys/kernel/security/ima/binary_runtime_measurements /out/ima
+cp /proc/cmdline /out/cmdline
 
 for step in /steps/*; do
+	[ -f "$step" ] || continue
 	name=${step##*/[0-9][0-9]-}
 	echo "step $name" >/dev/ttyS0
 	sh "$step" </dev/null >"/out/$name.stdout" 2>"/out/$name.stderr"

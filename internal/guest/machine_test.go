@@ -3,18 +3,12 @@
 package guest
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,45 +16,107 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/interop"
 )
 
-//go:embed init.sh
-var initScript []byte
-
-const (
-	firmware  = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	variables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	busybox   = "/bin/busybox"
-)
-
 // bootLimit is far above the 15 seconds that a boot takes without hardware virtualization on a quiet machine.
 const bootLimit = 5 * time.Minute
 
+// vtpmctl is its file, built once for all guests.
+var vtpmctl string
+
+func TestMain(m *testing.M) {
+	status, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "vtpmctl")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	vtpmctl = filepath.Join(dir, "vtpmctl")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", vtpmctl, "github.com/vtpmctl/vtpmctl")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if text, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("%w\n%s", err, text)
+	}
+	return m.Run(), nil
+}
+
+// kernel is the file of the kernel that is booted unless a boot names another.
+func kernel(t *testing.T) string { return fromEnvironment(t, "VTPMCTL_GUEST_KERNEL") }
+
+// otherKernel is another version of it, signed by the same key.
+func otherKernel(t *testing.T) string { return fromEnvironment(t, "VTPMCTL_GUEST_OTHER_KERNEL") }
+
+func fromEnvironment(t *testing.T, name string) string {
+	t.Helper()
+	file := os.Getenv(name)
+	if file == "" {
+		t.Fatalf("%s names no kernel: run .ci/guest", name)
+	}
+	return file
+}
+
+// platform is the firmware of a machine and the variables it starts with.
+type platform struct {
+	code, variables string // OVMF's flash; SeaBIOS where there is none
+	secure          bool   // only System Management Mode writes variables, as Secure Boot demands
+}
+
+var (
+	seabios      = platform{}
+	ovmf         = platform{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd", false}
+	ovmfMS       = platform{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd", true}
+	ovmfSnakeoil = platform{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", true}
+)
+
+// options are QEMU's. Each boot starts with the variables as the distribution ships them, and those that its media need.
+func (p *platform) options(t *testing.T, dir string, add []variable) []string {
+	t.Helper()
+	if p.code == "" {
+		return []string{"-machine", "q35"}
+	}
+	vars := filepath.Join(dir, "vars")
+	write(t, vars, withVariables(t, read(t, p.variables), add))
+	options := []string{"-machine", "q35",
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + p.code,
+		"-drive", "if=pflash,format=raw,unit=1,file=" + vars}
+	if p.secure {
+		options[1] = "q35,smm=on"
+		options = append(options, "-global", "driver=cfi.pflash01,property=secure,value=on")
+	}
+	return options
+}
+
 // machine is a virtual machine that can be booted again and again; its TPM keeps its state in between.
 type machine struct {
-	kernel string // file of the kernel image
-	binary string // file of vtpmctl
 	tpm    string // folder with the state of its TPM
 	server string // program that serves the TPM, under swtpm's command line
+	family string // its option for the kind of TPM; none for TPM 1.2
 }
 
 // newMachine makes a machine whose TPM has the given PCR banks; all that swtpm has if none is named.
 func newMachine(t *testing.T, banks ...string) *machine {
 	t.Helper()
-	m := &machine{kernel: os.Getenv("VTPMCTL_GUEST_KERNEL"), binary: filepath.Join(t.TempDir(), "vtpmctl"), tpm: t.TempDir(),
-		server: "swtpm"}
-	if m.kernel == "" {
-		t.Fatal("VTPMCTL_GUEST_KERNEL names no kernel: run .ci/guest")
-	}
+	m := &machine{tpm: t.TempDir(), server: "swtpm", family: "--tpm2"}
 	for _, tool := range []string{"qemu-system-x86_64", "swtpm"} {
 		interop.Need(t, tool)
-	}
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", m.binary, "github.com/vtpmctl/vtpmctl")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
 	}
 	if len(banks) > 0 {
 		interop.Run(t, "swtpm_setup", "--tpm2", "--tpmstate", m.tpm, "--pcr-banks", strings.Join(banks, ","))
 	}
+	return m
+}
+
+// newOldMachine makes a machine with a TPM 1.2.
+func newOldMachine(t *testing.T) *machine {
+	t.Helper()
+	m := newMachine(t)
+	m.family = ""
 	return m
 }
 
@@ -69,7 +125,7 @@ func newMachineOnEngine(t *testing.T) *machine {
 	t.Helper()
 	m := newMachine(t)
 	m.server = filepath.Join(t.TempDir(), "swtpm")
-	if err := os.Symlink(m.binary, m.server); err != nil {
+	if err := os.Symlink(vtpmctl, m.server); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -78,137 +134,83 @@ func newMachineOnEngine(t *testing.T) *machine {
 // step is one shell command in the guest, with a name to find its result by.
 type step struct{ name, command string }
 
-// boot starts the machine with files in /in, runs the steps and waits for its end.
-func (m *machine) boot(t *testing.T, device string, in results, steps ...step) results {
-	t.Helper()
-	dir := t.TempDir()
-	files := map[string]file{
-		"init":        {initScript, 0o755},
-		"bin/busybox": {read(t, busybox), 0o755},
-		"bin/vtpmctl": {read(t, m.binary), 0o755},
-	}
-	for name, data := range in {
-		files["in/"+name] = file{data, 0o600}
-	}
-	for i, s := range steps {
-		files[fmt.Sprintf("steps/%02d-%s", i, s.name)] = file{[]byte(s.command + "\n"), 0o755}
-	}
-	initrd, vars := filepath.Join(dir, "initrd"), filepath.Join(dir, "vars")
-	write(t, initrd, archive(t, files))
-	write(t, vars, read(t, variables))
+// boot is how a machine is started. What is left out is the default.
+type boot struct {
+	on      *platform       // ovmf
+	by      loader          // direct
+	device  string          // tpm-tis
+	kernel  string          // kernel(t)
+	cmdline string          // usualCmdline
+	files   map[string]file // more of the initramfs
+	in      results         // files in /in
+	steps   []step          //
+}
 
+// boot starts the machine and waits for its end.
+func (m *machine) boot(t *testing.T, b boot) results {
+	t.Helper()
+	return m.start(t, b.prepare(t)).wait(t)
+}
+
+// guest is a machine that runs.
+type guest struct {
+	dir       string // holds the sockets and what came over the serial ports
+	qemu, tpm *exec.Cmd
+	text      *strings.Builder
+	began     time.Time
+}
+
+// start starts a prepared machine; more are further options of QEMU.
+func (m *machine) start(t *testing.T, p *prepared, more ...string) *guest {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
-	defer cancel()
-	socket := filepath.Join(dir, "tpm")
-	tpm := exec.CommandContext(ctx, m.server, "socket", "--tpm2", "--tpmstate", "dir="+m.tpm,
-		"--ctrl", "type=unixio,path="+socket, "--terminate")
-	tpm.Stderr = os.Stderr
-	if err := tpm.Start(); err != nil {
+	t.Cleanup(cancel)
+	g := &guest{dir: t.TempDir(), text: &strings.Builder{}, began: time.Now()}
+	socket := filepath.Join(g.dir, "tpm")
+	server := []string{"socket", "--tpmstate", "dir=" + m.tpm, "--ctrl", "type=unixio,path=" + socket, "--terminate"}
+	if m.family != "" {
+		server = append(server, m.family)
+	}
+	g.tpm = exec.CommandContext(ctx, m.server, server...)
+	g.tpm.Stderr = os.Stderr
+	if err := g.tpm.Start(); err != nil {
 		t.Fatal(err)
 	}
 	awaitFile(t, socket)
-	console, serial := filepath.Join(dir, "console"), filepath.Join(dir, "results")
-	qemu := exec.CommandContext(ctx, "qemu-system-x86_64",
-		"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "512",
+	options := append(p.options, "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "512",
 		"-nodefaults", "-display", "none", "-no-reboot",
-		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+firmware,
-		"-drive", "if=pflash,format=raw,unit=1,file="+vars,
-		"-chardev", "socket,id=tpm,path="+socket, "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", device+",tpmdev=tpm0",
-		"-serial", "file:"+console, "-serial", "file:"+serial,
-		"-kernel", m.kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1")
-	text, err := qemu.CombinedOutput()
-	// The server saves its state and ends when QEMU has gone.
-	if err := errors.Join(err, tpm.Wait()); err != nil {
-		t.Fatalf("the guest did not run to its end: %v\n%s\nits console:\n%s", err, text, tail(read(t, console)))
+		"-chardev", "socket,id=tpm,path="+socket, "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", p.device+",tpmdev=tpm0",
+		"-serial", "file:"+g.console(), "-serial", "file:"+filepath.Join(g.dir, "results"))
+	g.qemu = exec.CommandContext(ctx, "qemu-system-x86_64", append(options, more...)...)
+	g.qemu.Stdout, g.qemu.Stderr = g.text, g.text
+	if err := g.qemu.Start(); err != nil {
+		t.Fatal(err)
 	}
-	r, err := unpack(read(t, serial))
+	return g
+}
+
+func (g *guest) console() string { return filepath.Join(g.dir, "console") }
+
+// wait waits for the guest's end and takes its results.
+func (g *guest) wait(t *testing.T) results {
+	t.Helper()
+	g.end(t)
+	r, err := unpack(read(t, filepath.Join(g.dir, "results")))
 	if err != nil {
-		t.Fatalf("the guest's results do not parse: %v\nits console:\n%s", err, tail(read(t, console)))
+		t.Fatalf("the guest's results do not parse: %v\nits console:\n%s", err, tail(read(t, g.console())))
 	}
+	r.keep(t)
 	return r
 }
 
-type file struct {
-	data []byte
-	mode int
-}
-
-// archive packs files as an initramfs: cpio in the format newc.
-func archive(t *testing.T, files map[string]file) []byte {
+// end waits for the machine's end. The server saves its state and ends when QEMU has gone.
+func (g *guest) end(t *testing.T) {
 	t.Helper()
-	var cpio bytes.Buffer
-	entry := func(name string, mode int, data []byte) {
-		fmt.Fprintf(&cpio, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-			0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0, name)
-		cpio.Write(make([]byte, -cpio.Len()&3))
-		cpio.Write(data)
-		cpio.Write(make([]byte, -cpio.Len()&3))
+	if err := errors.Join(g.qemu.Wait(), g.tpm.Wait()); err != nil {
+		t.Fatalf("the machine did not run to its end: %v\n%s\nits console:\n%s", err, g.text, tail(read(t, g.console())))
 	}
-	const folder, regular = 0o040755, 0o100000
-	made := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if dir := filepath.Dir(name); dir != "." && !made[dir] {
-			made[dir] = true
-			entry(dir, folder, nil)
-		}
-		entry(name, regular|files[name].mode, files[name].data)
-	}
-	entry("TRAILER!!!", 0, nil)
-	return cpio.Bytes()
-}
-
-// results are the files that the guest left in /out.
-type results map[string][]byte
-
-// unpack reads the tar file that init.sh sends behind its mark.
-func unpack(serial []byte) (results, error) {
-	_, data, ok := bytes.Cut(serial, []byte("RESULTS\n"))
-	if !ok {
-		return nil, errors.New("they are missing")
-	}
-	r := results{}
-	for tr := tar.NewReader(bytes.NewReader(data)); ; {
-		h, err := tr.Next()
-		if err == io.EOF {
-			return r, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if r[filepath.Clean(h.Name)], err = io.ReadAll(tr); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// file is one of /out.
-func (r results) file(t *testing.T, name string) []byte {
-	t.Helper()
-	data, ok := r[name]
-	if !ok {
-		t.Fatalf("the guest left no %s, only %q", name, slices.Sorted(maps.Keys(r)))
-	}
-	return data
-}
-
-// stdout is what a step printed; the test fails unless its exit status was 0 and it complained of nothing.
-func (r results) stdout(t *testing.T, step string) []byte {
-	t.Helper()
-	r.exits(t, step, "0")
-	if complaint := r.file(t, step+".stderr"); len(complaint) > 0 {
-		t.Errorf("%s wrote to stderr: %s", step, complaint)
-	}
-	return r.file(t, step+".stdout")
-}
-
-// exits fails the test unless the exit status of a step was status.
-func (r results) exits(t *testing.T, step, status string) {
-	t.Helper()
-	if got := strings.TrimSpace(string(r.file(t, step+".exit"))); got != status {
-		t.Fatalf("%s: exit status %s, want %s\n%s%s", step, got, status, r.file(t, step+".stdout"), r.file(t, step+".stderr"))
-	}
+	work := g.qemu.ProcessState
+	t.Logf("a boot: %.0f s, %.0f s of work", time.Since(g.began).Seconds(), (work.UserTime() + work.SystemTime()).Seconds())
 }
 
 // tail is the end of a console's text.
@@ -216,7 +218,7 @@ func tail(text []byte) []byte { return text[max(0, len(text)-4000):] }
 
 func awaitFile(t *testing.T, path string) {
 	t.Helper()
-	for range 200 {
+	for range 500 {
 		if _, err := os.Stat(path); err == nil {
 			return
 		}
