@@ -44,6 +44,31 @@ func exercise(t testing.TB, log *eventlog.Log, size int) {
 			values[eventlog.SHA256][pcr] = eventlog.SHA256.Sum([]byte{byte(pcr)})
 		}
 		log.Verify(values, eventlog.Rules{Strict: true})
+		exerciseWords(t, log)
+	}
+}
+
+// exerciseWords has everything told about a log, and everything taken out of it that names a machine.
+func exerciseWords(t testing.TB, log *eventlog.Log) {
+	t.Helper()
+	n := 0
+	for s := range log.Sentences() {
+		if n++; s.By == "" || s.Phase == "" || s.Binding == "" {
+			t.Fatalf("event %d: %+v", s.Event, s)
+		}
+	}
+	if n != len(log.Events) {
+		t.Fatalf("%d sentences for %d events", n, len(log.Events))
+	}
+	log.Explain()
+	copied, blanks := log.Anonymise()
+	for i := range log.Events {
+		if len(copied.Events[i].Data) != len(log.Events[i].Data) {
+			t.Fatalf("event %d has another length without names", i)
+		}
+	}
+	if _, again := copied.Anonymise(); len(again) > len(blanks) {
+		t.Fatalf("%d events lose names, and then %d", len(blanks), len(again))
 	}
 }
 
