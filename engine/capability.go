@@ -255,11 +255,15 @@ func sessionsFrom(ids []uint32, property uint32) []uint32 {
 	return ids[i:]
 }
 
-// allocatedPCRs is the answer of TPM_CAP_PCRS: every bank, with the PCRs it has. An SM3 bank shows only when it is there:
-// common clients give up at an algorithm that they do not know.
+// allocatedPCRs is the answer of TPM_CAP_PCRS: the banks in the order of their allocation, then the other hashes without
+// PCRs. An SM3 bank shows only when it is there: common clients give up at an algorithm that they do not know.
 func (t *TPM) allocatedPCRs() pcrSelection {
 	var sel pcrSelection
-	for _, alg := range []uint16{crypt.AlgSHA1, crypt.AlgSHA256, crypt.AlgSHA384, crypt.AlgSHA512, crypt.AlgSM3} {
+	algs := []uint16{crypt.AlgSHA1, crypt.AlgSHA256, crypt.AlgSHA384, crypt.AlgSHA512}
+	for _, b := range slices.Backward(t.ram.PCRs) {
+		algs = append([]uint16{b.Alg}, slices.DeleteFunc(algs, func(alg uint16) bool { return alg == b.Alg })...)
+	}
+	for _, alg := range algs {
 		s := pcrBank{Alg: alg, Size: pcrSelectBytes}
 		if b := t.bank(alg); b != nil {
 			for p, v := range b.Values {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"math/big"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -101,16 +100,11 @@ func (t *TPM) eccParameters(in *eccParametersIn) (*eccParametersOut, error) {
 	if kdfHash != crypt.AlgNull {
 		out.KDF.scheme = scheme{Alg: crypt.AlgKDF1SP80056A, Hash: kdfHash}
 	}
-	if curve.ID == crypt.CurveBNP256 { // the registry gives the short numbers of this curve without padding
-		for _, v := range []*eccParameter{&out.A, &out.B, &out.Gx, &out.Gy} {
-			*v = unpad(*v)
-		}
+	if curve.ID == crypt.CurveBNP256 {
+		out.A = eccParameter{0} // as the reference has it: not padded, unlike all others
 	}
 	return out, nil
 }
-
-// unpad drops leading zeros, all but the last digit.
-func unpad(b []byte) []byte { return b[min(len(b)-len(bytes.TrimLeft(b, "\x00")), len(b)-1):] }
 
 type commitIn struct {
 	Key handle `tpm:"object,user"`
@@ -144,7 +138,7 @@ func (t *TPM) commitPoints(in *commitIn) (*commitOut, error) {
 		x.Mod(x, new(big.Int).SetBytes(curve.Params().P))
 		p2 = crypt.Point{X: x.FillBytes(make([]byte, curve.FieldSize())), Y: padTo(in.Y2, curve.FieldSize())}
 		if !curve.OnCurve(p2) {
-			return nil, rcECCPoint
+			return nil, rcECCPoint.param(2)
 		}
 	}
 	p1, hasP1 := crypt.Point(in.P1.V), len(in.P1.V.X)+len(in.P1.V.Y) > 0

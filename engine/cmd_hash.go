@@ -7,7 +7,7 @@ import (
 type hashIn struct {
 	Data      buffer2B
 	Alg       hashAlg
-	Hierarchy handle
+	Hierarchy hierarchyParam
 }
 
 type hashOut struct {
@@ -17,11 +17,8 @@ type hashOut struct {
 
 // hash is TPM2_Hash.
 func (t *TPM) hash(in *hashIn) (*hashOut, error) {
-	if !in.Hierarchy.isHierarchy() {
-		return nil, rcValue.param(3)
-	}
 	d := crypt.Digest(uint16(in.Alg), in.Data)
-	return &hashOut{d, t.hashTicket(uint16(in.Alg), d, safeToSign(in.Data), in.Hierarchy)}, nil
+	return &hashOut{d, t.hashTicket(uint16(in.Alg), d, safeToSign(in.Data), handle(in.Hierarchy))}, nil
 }
 
 // hashTicket says that the TPM hashed data that a restricted key may sign; it is empty when it may not.
@@ -128,7 +125,7 @@ func (t *TPM) sequenceUpdate(in *sequenceUpdateIn) (*none, error) {
 type sequenceCompleteIn struct {
 	Sequence  handle `tpm:"object,user"`
 	Data      buffer2B
-	Hierarchy handle
+	Hierarchy hierarchyParam
 }
 
 type sequenceCompleteOut struct {
@@ -138,9 +135,6 @@ type sequenceCompleteOut struct {
 
 // sequenceComplete is TPM2_SequenceComplete. The sequence is gone after it.
 func (t *TPM) sequenceComplete(in *sequenceCompleteIn) (*sequenceCompleteOut, error) {
-	if !in.Hierarchy.isHierarchy() {
-		return nil, rcValue.param(2)
-	}
 	o := t.object(in.Sequence)
 	if o.Seq == nil || o.Seq.Event {
 		return nil, rcMode.handle(1)
@@ -149,7 +143,7 @@ func (t *TPM) sequenceComplete(in *sequenceCompleteIn) (*sequenceCompleteOut, er
 	s.write(in.Data)
 	out := &sequenceCompleteOut{Result: s.sum()}
 	safe := s.Safe && len(s.Key) == 0
-	out.Validation = t.hashTicket(s.Hashes[0].Alg, out.Result, safe, in.Hierarchy)
+	out.Validation = t.hashTicket(s.Hashes[0].Alg, out.Result, safe, handle(in.Hierarchy))
 	t.flushAfter(in.Sequence)
 	return out, nil
 }

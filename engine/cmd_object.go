@@ -50,25 +50,23 @@ func (t *TPM) loadChild(in *loadIn) (*loadOut, error) {
 type loadExternalIn struct {
 	Private   optionalSensitive
 	Public    box[publicOrNull]
-	Hierarchy handle
+	Hierarchy hierarchyParam
 }
 
 // loadExternal is TPM2_LoadExternal.
 func (t *TPM) loadExternal(in *loadExternalIn) (*loadOut, error) {
-	if !in.Hierarchy.isHierarchy() {
-		return nil, rcValue.param(3)
-	}
+	root := handle(in.Hierarchy)
 	if err := t.roomForObject(); err != nil {
 		return nil, err
 	}
-	if !t.hierarchyOf(in.Hierarchy).Enabled {
+	if !t.hierarchyOf(root).Enabled {
 		return nil, rcHierarchy.param(3)
 	}
 	o := &object{Public: in.Public.V.public, Sensitive: in.Private.V, External: true}
 	o.Name = o.Public.name()
 	check := func() error { return checkSchemes(nil, &o.Public) }
 	if o.Sensitive != nil {
-		if in.Hierarchy != rhNull {
+		if root != rhNull {
 			return nil, rcHierarchy.param(3)
 		}
 		if o.Public.Attrs&(attrFixedTPM|attrFixedParent|attrRestricted) != 0 {
@@ -87,7 +85,7 @@ func (t *TPM) loadExternal(in *loadExternalIn) (*loadOut, error) {
 	if o.Sensitive != nil {
 		o.Sensitive.Auth = trimAuth(o.Sensitive.Auth)
 	}
-	o.adopt(nil, in.Hierarchy)
+	o.adopt(nil, root)
 	h, err := t.load(o)
 	return &loadOut{h, o.Name}, err
 }
@@ -160,30 +158,28 @@ func (t *TPM) objectChangeAuth(in *objectChangeAuthIn) (*objectChangeAuthOut, er
 type evictControlIn struct {
 	Auth       handle `tpm:"provision,user"`
 	Object     handle `tpm:"object"`
-	Persistent handle
+	Persistent persistentParam
 }
 
 // evictControl is TPM2_EvictControl: it makes a loaded object persistent, or removes a persistent one.
 func (t *TPM) evictControl(in *evictControlIn) (*none, error) {
-	if in.Persistent.kind() != htPersistent {
-		return nil, rcValue.param(1)
-	}
+	target := handle(in.Persistent)
 	o := t.object(in.Object)
 	if o.Seq != nil || o.Hierarchy == rhNull || o.StClear || o.Sensitive == nil || o.External {
 		return nil, rcAttributes.handle(2)
 	}
 	evict := in.Object.kind() == htPersistent
-	if evict && in.Object != in.Persistent {
+	if evict && in.Object != target {
 		return nil, rcHandle.handle(2)
 	}
 	platform := o.Hierarchy == rhPlatform
 	if in.Auth == rhOwner && platform || in.Auth == rhPlatform && !platform && !evict {
 		return nil, rcHierarchy.handle(2)
 	}
-	if !evict && (in.Persistent >= platformPersistent) != (in.Auth == rhPlatform) {
+	if !evict && (target >= platformPersistent) != (in.Auth == rhPlatform) {
 		return nil, rcRange.param(1)
 	}
-	i, exists := t.findPersistent(in.Persistent)
+	i, exists := t.findPersistent(target)
 	if evict {
 		t.nv.Persistent = slices.Delete(t.nv.Persistent, i, i+1)
 		return nil, nil
@@ -195,7 +191,7 @@ func (t *TPM) evictControl(in *evictControlIn) (*none, error) {
 		return nil, rcNVSpace
 	}
 	p := *o
-	p.Handle = in.Persistent
+	p.Handle = target
 	t.nv.Persistent = slices.Insert(t.nv.Persistent, i, &p)
 	return nil, nil
 }

@@ -123,6 +123,7 @@ func (p *prober) Send(cmd []byte) ([]byte, error) {
 var leaveAlone = map[tpm2.TPMCC]bool{
 	tpm2.TPMCCSequenceComplete: true, tpm2.TPMCCEventSequenceComplete: true, tpm2.TPMCCNVUndefineSpace: true, tpm2.TPMCCEvictControl: true,
 	tpm2.TPMCCClear: true, tpm2.TPMCCHierarchyChanegAuth: true, tpm2.TPMCCShutdown: true, tpm2.TPMCCFlushContext: true,
+	tpm2.TPMCCRSADecrypt: true, // a number above the modulus breaks swtpm
 }
 
 func (p *prober) record(cmd []byte, how string) answer {
@@ -202,8 +203,9 @@ var deterministic = map[tpm2.TPMCC]bool{
 // accepted tells differences that are meant; docs/engine-conformance.md gives the reasons.
 func accepted(theirs, ours answer) bool {
 	const retry = 0x922  // first use of a DA-protected object after each start (the engine never asks for a retry)
+	const more = 0x143   // commands that swtpm 0.7 has not
 	const badTag = 0x01e // where swtpm says TPM_RC_VALUE; part 3, 5.2 and the reference say this
-	return theirs.code() == retry || ours.code() == badTag || ours.err != nil && theirs.err != nil
+	return theirs.code() == retry || theirs.code() == more || ours.code() == badTag || ours.err != nil && theirs.err != nil
 }
 
 func compare(t *testing.T, theirs, ours []answer) (n, same int) {

@@ -66,7 +66,7 @@ func selectSignScheme(key *object, want *scheme) bool {
 	own := key.Public.Scheme
 	switch {
 	case own.Alg == crypt.AlgNull:
-		return want.Alg != crypt.AlgNull
+		return isSignScheme(key.Public.Type, want.Alg)
 	case want.Alg == crypt.AlgNull:
 		count := want.Count
 		*want = own

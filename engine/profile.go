@@ -8,7 +8,8 @@ import (
 type Profile struct {
 	Name         string
 	Manufacturer string   // four characters, TPM_PT_MANUFACTURER
-	Banks        []uint16 // PCR banks allocated in a new state, by TPM_ALG identifier
+	Banks        []uint16 // PCR banks allocated in a new state, by TPM_ALG identifier; TPM_CAP_PCRS lists them first
+	AuditHash    uint16   // of command audit in a new state; zero stands for SHA-256
 	Transient    int      // slots for transient objects
 	Loaded       int      // slots for loaded sessions
 	Sessions     int      // sessions that may exist, loaded or saved
@@ -26,10 +27,12 @@ func PC() Profile {
 	}
 }
 
-// TCM is PC with the SM3 bank first, for guests that measure with the Chinese algorithms.
+// TCM is PC with the algorithms of GM/T 0012 first, for guests that measure with them: an SM3 bank before the SHA-256 one,
+// and command audit with SM3. SM2, SM3 and SM4 are in every profile, under the identifiers 0x1b, 0x12 and 0x13 and the curve
+// 0x20 that a TCM 2.0 has too.
 func TCM() Profile {
 	p := PC()
-	p.Name, p.Banks = "tcm", []uint16{crypt.AlgSM3, crypt.AlgSHA256}
+	p.Name, p.Banks, p.AuditHash = "tcm", []uint16{crypt.AlgSM3, crypt.AlgSHA256}, crypt.AlgSM3
 	return p
 }
 

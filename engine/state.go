@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 
@@ -353,7 +354,7 @@ func (t *TPM) restoreFleets(f *fleeting) {
 
 // manufacture makes a TPM that never was: new seeds and proofs, no auth values, PCR banks of the profile.
 func (t *TPM) manufacture() error {
-	t.nv = permanent{Derivation: derivationLevel, Orderly: suClear, AuditAlg: crypt.AlgSHA256,
+	t.nv = permanent{Derivation: derivationLevel, Orderly: suClear, AuditAlg: cmp.Or(t.profile.AuditHash, crypt.AlgSHA256),
 		DA: newLockoutState()}
 	for _, h := range []*hierarchy{&t.nv.Endorsement, &t.nv.Platform, &t.nv.Owner} {
 		if err := t.reseed(h); err != nil {

@@ -286,6 +286,22 @@ func (h handle) isHierarchy() bool {
 	return h == rhOwner || h == rhEndorsement || h == rhPlatform || h == rhNull
 }
 
+// hierarchyParam is a TPMI_RH_HIERARCHY+ that is no handle of the command, persistentParam such a TPMI_DH_PERSISTENT.
+type (
+	hierarchyParam  handle
+	persistentParam handle
+)
+
+func (v *hierarchyParam) code(c *coder) {
+	c.u32((*uint32)(v))
+	c.require(handle(*v).isHierarchy(), rcValue)
+}
+
+func (v *persistentParam) code(c *coder) {
+	c.u32((*uint32)(v))
+	c.require(handle(*v).kind() == htPersistent, rcValue)
+}
+
 // savedContext is a TPMS_CONTEXT.
 type savedContext struct {
 	Sequence  uint64

@@ -112,8 +112,11 @@ func checkAsymmetricScheme(p *public, sign, decrypt bool) error {
 }
 
 func isSignScheme(keyType, s uint16) bool {
-	if keyType == crypt.AlgRSA {
+	switch keyType {
+	case crypt.AlgRSA:
 		return s == crypt.AlgRSASSA || s == crypt.AlgRSAPSS
+	case crypt.AlgKeyedHash:
+		return s == crypt.AlgHMAC
 	}
 	return s == crypt.AlgECDSA || s == crypt.AlgECDAA || s == crypt.AlgSM2 || s == crypt.AlgECSchnorr
 }
