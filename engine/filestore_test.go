@@ -1,17 +1,12 @@
 package engine_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -275,100 +270,6 @@ func TestAFolderThatMayNotBeWrittenIsSaid(t *testing.T) {
 	}
 	if _, err := engine.OpenFileStore(t.Context(), dir, engine.FileOptions{}); kindOf(t, err) != engine.StoreDenied || !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
-	}
-}
-
-const crashDir = "VTPMCTL_TEST_CRASH_DIR"
-
-// TestWriterThatIsKilled is the other process of the next test: it saves states with rising numbers and prints each number
-// once it is saved.
-func TestWriterThatIsKilled(t *testing.T) {
-	dir := os.Getenv(crashDir)
-	if dir == "" {
-		t.Skip("runs only as a child of TestAKilledWriterLosesNoSavedState")
-	}
-	s, err := engine.OpenFileStore(context.Background(), dir, engine.FileOptions{})
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	blob, err := s.Load()
-	for n, _ := numbered(blob); err == nil; n++ {
-		body := binary.BigEndian.AppendUint64(nil, n+1)
-		body = append(body, make([]byte, rand.IntN(1<<16))...)
-		sum := sha256.Sum256(body)
-		if err = s.Save(append(sum[:], body...)); err == nil {
-			fmt.Println(n + 1)
-		}
-	}
-	fmt.Println(err)
-	os.Exit(1)
-}
-
-func numbered(blob []byte) (uint64, error) {
-	if blob == nil {
-		return 0, nil
-	}
-	if len(blob) < 40 {
-		return 0, fmt.Errorf("%d bytes", len(blob))
-	}
-	if sum := sha256.Sum256(blob[32:]); !bytes.Equal(sum[:], blob[:32]) {
-		return 0, errors.New("not what was saved")
-	}
-	return binary.BigEndian.Uint64(blob[32:]), nil
-}
-
-// A writer is killed at random moments. The state can always be read, and is the last one that was acknowledged or the one
-// after it.
-func TestAKilledWriterLosesNoSavedState(t *testing.T) {
-	dir := t.TempDir()
-	rounds := 25
-	if n, err := strconv.Atoi(os.Getenv("VTPMCTL_TEST_KILLS")); err == nil {
-		rounds = n
-	}
-	var last uint64
-	for round := range rounds {
-		writer := exec.Command(os.Args[0], "-test.run=^TestWriterThatIsKilled$")
-		writer.Env = append(os.Environ(), crashDir+"="+dir)
-		out, err := writer.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := writer.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		acknowledge := func() bool {
-			if !lines.Scan() {
-				return false
-			}
-			n, err := strconv.ParseUint(lines.Text(), 10, 64)
-			if err != nil || n != last+1 {
-				t.Fatalf("round %d: after %d the writer said %q", round, last, lines.Text())
-			}
-			last = n
-			return true
-		}
-		acknowledge() // it is under way
-		kill := time.AfterFunc(time.Duration(rand.IntN(8_000))*time.Microsecond, func() { writer.Process.Kill() })
-		for acknowledge() {
-		}
-		kill.Stop()
-		writer.Wait()
-		s := open(t, dir, engine.FileOptions{})
-		blob, err := s.Load()
-		if err != nil {
-			t.Fatalf("round %d: %v", round, err)
-		}
-		s.Close()
-		n, err := numbered(blob)
-		if err != nil || n != last && n != last+1 {
-			t.Fatalf("round %d: %d was acknowledged, %d is there, %v", round, last, n, err)
-		}
-		last = n
-	}
-	if last < uint64(rounds) {
-		t.Errorf("only %d states were saved in %d rounds", last, rounds)
 	}
 }
 
