@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -67,4 +69,45 @@ func BenchmarkCreatePrimary(b *testing.B) {
 			}, flushFirst)
 		})
 	}
+}
+
+// BenchmarkLoad1M takes up a state whose NV indices hold a megabyte, as each process does that uses it.
+func BenchmarkLoad1M(b *testing.B) {
+	f := newFixture(b, func(c *engine.Config) { c.Profile = roomy() })
+	for i := range 512 {
+		x := define(b, f, tpm2.TPMHandle(0x01800000+i), 2048, tpm2.TPMANV{})
+		for _, offset := range []uint16{0, 1024} {
+			run(b, f, x.write(strings.Repeat("x", 1024), offset))
+		}
+	}
+	dir := b.TempDir()
+	blob, err := f.cfg.Store.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	first := open(b, dir, engine.FileOptions{})
+	if err := errors.Join(first.Save(blob), first.Close()); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(blob)))
+	for b.Loop() {
+		store, err := engine.OpenFileStore(b.Context(), dir, engine.FileOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		tpm, err := engine.New(engine.Config{Store: store, Profile: f.cfg.Profile})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := tpm.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// roomy is a profile with as many indices as the megabyte of PC can hold.
+func roomy() engine.Profile {
+	p := engine.PC()
+	p.NVIndices = 512
+	return p
 }

@@ -287,10 +287,10 @@ func readKey(path string, open func() (*os.File, error)) ([]byte, error) {
 	return sum[:], nil
 }
 
-// open decrypts the state.
+// open decrypts the state, in place.
 func (f *stateFile) open(master []byte) ([]byte, error) {
 	aead, nonce := sealer(master, f.seed)
-	return aead.Open(nil, nonce, f.sealed, f.header)
+	return aead.Open(f.sealed[:0], nonce, f.sealed, f.header)
 }
 
 // encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed.

@@ -258,6 +258,7 @@ func (t *TPM) lasting(keep bool) []byte {
 func (t *TPM) commit() error { return t.save(&fleeting{}) }
 
 func (t *TPM) save(f *fleeting) error {
+	t.asLoaded = false
 	durable, anchor := t.durable(), t.anchored()
 	if bytes.Equal(durable, t.saved) && anchor == t.anchor && f.empty() {
 		return nil

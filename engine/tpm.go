@@ -63,6 +63,7 @@ type TPM struct {
 	saved     []byte     // the durable part as it is in the store
 	anchor    clocks     // how the clocks stood to the host's then
 	owed      bool       // a change could not be saved
+	asLoaded  bool       // nothing but time and reading commands came since the state was loaded
 	unchanged bool       // the last command only read: no need to compare
 }
 
@@ -99,6 +100,9 @@ func New(cfg Config) (*TPM, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.asLoaded {
+		return t, nil
+	}
 	t.noteBoot()
 	return t, t.commit()
 }
@@ -126,6 +130,7 @@ func (t *TPM) resumeState(blob []byte) error {
 		if t.hostRebooted() {
 			return t.reset()
 		}
+		t.asLoaded = t.saved != nil
 		return nil
 	}
 	t.stamp = t.now()
@@ -220,7 +225,7 @@ func (t *TPM) Close() error {
 		f = t.fleets()
 	}
 	var err error
-	if t.failed == nil {
+	if t.failed == nil && !t.asLoaded {
 		err = t.save(f)
 	}
 	if c, ok := t.store.(io.Closer); ok {
