@@ -42,7 +42,7 @@ func (a *app) engineKey() (engine.FileOptions, error) {
 }
 
 func (a *app) keyFromFiles(passphraseFile, keyFile string) (o engine.FileOptions, err error) {
-	o.KeyFile = keyFile
+	o.KeyFile, o.MarkFile = keyFile, a.Getenv(envEngineMark)
 	if passphraseFile == "" {
 		return o, nil
 	}
@@ -173,6 +173,7 @@ type engineDoc struct {
 	Encryption  string    `json:"encryption"`
 	Size        int64     `json:"size"`
 	Saved       time.Time `json:"saved_at"`
+	Generation  uint64    `json:"generation"` // how often the state was saved
 	Resets      uint32    `json:"resets"`
 	Restarts    uint32    `json:"restarts"`
 	Clock       uint64    `json:"clock_ms"`
@@ -190,6 +191,7 @@ func (d engineDoc) Table(t *out.Table) {
 	t.Field("encryption", d.Encryption)
 	t.Field("size of the state", d.Size)
 	t.Field("saved", d.Saved.UTC().Format(time.RFC3339))
+	t.Field("generation", d.Generation)
 	t.Field("resets", d.Resets)
 	t.Field("restarts", d.Restarts)
 	t.Field("clock", time.Duration(d.Clock)*time.Millisecond)
@@ -253,7 +255,7 @@ func (a *app) withEngine(ctx context.Context, act func(*engine.TPM) error) (doc 
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	return describeEngine(ctx, conn, engineDoc{
-		Folder: dir, Encryption: state.Encryption, Size: state.Size, Saved: state.Saved, Reset: e.ResetPolicy().String(),
+		Folder: dir, Encryption: state.Encryption, Size: state.Size, Saved: state.Saved, Generation: state.Generation, Reset: e.ResetPolicy().String(),
 	})
 }
 

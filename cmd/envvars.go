@@ -18,6 +18,7 @@ const (
 
 	envEnginePassphrase = "VTPMCTL_ENGINE_PASSPHRASE_FILE"
 	envEngineKey        = "VTPMCTL_ENGINE_KEY_FILE"
+	envEngineMark       = "VTPMCTL_ENGINE_MARK_FILE"
 
 	envSudoUser = "SUDO_USER"
 )
@@ -31,6 +32,7 @@ func envVars() []envVar {
 		{envState, "folder of the state of the built-in software TPM"},
 		{envEnginePassphrase, "file with the passphrase of that state, if it is encrypted under one"},
 		{envEngineKey, "file with the key of that state, if it is encrypted under one that is kept elsewhere"},
+		{envEngineMark, "file that remembers the newest version of that state, to notice an older one that is put back; beside it unless set"},
 		{"XDG_STATE_HOME, HOME", "where that folder and the baseline are for a user who is not root: vtpmctl below it, or .local/state/vtpmctl"},
 		{"LOCALAPPDATA", "where they are on Windows: vtpmctl below it"},
 		{envSudoUser, "who runs the command, for the history of a baseline"},
