@@ -14,12 +14,15 @@ import (
 type Machine struct {
 	Banks      []eventlog.Alg
 	SecureBoot bool
+	Keys       bool     // are there though Secure Boot is off
 	Firmware   string   // firmware version
 	DBX        []string // names of revoked images
+	MoreDBX    []byte   // signature lists that were appended later
 
 	Shim, GRUB, Kernel, Initrd []byte   // shim and GRUB chain; the UKI boot uses Kernel and Initrd too
 	Stub                       []byte   // systemd-stub
 	StubVersion                int      // that it says it has
+	Signer                     string   // who vouches for the unified kernel image
 	SystemdBoot                []byte   // systemd-boot
 	LoaderConf                 string   // its configuration
 	MOK                        []string // names of machine owner keys
@@ -51,7 +54,7 @@ func Default() Machine {
 		Banks: []eventlog.Alg{eventlog.SHA1, eventlog.SHA256}, SecureBoot: true, Firmware: "2026.05-1",
 		DBX:  []string{"revoked boot manager 1", "revoked boot manager 2", "revoked shim 15.4"},
 		Shim: []byte("shim 15.8, signed"), GRUB: []byte("grub 2.12, signed"), Stub: []byte("systemd-stub 257"),
-		StubVersion: 257, SystemdBoot: []byte("systemd-boot 257"), LoaderConf: "timeout 3\n", MOK: []string{distroCA}, RootGUID: rootGUID,
+		StubVersion: 257, Signer: loaderCA, SystemdBoot: []byte("systemd-boot 257"), LoaderConf: "timeout 3\n", MOK: []string{distroCA}, RootGUID: rootGUID,
 		Kernel: []byte("linux 6.12.41, signed"), Initrd: []byte("initrd for 6.12.41"), KernelVersion: "6.12.41-cloud-amd64",
 		Cmdline:     "root=UUID=6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8 ro console=ttyS0 quiet",
 		GRUBConfig:  "set default=0\nset timeout=5\ninsmod part_gpt\ninsmod ext2\nsearch --no-floppy --fs-uuid --set=root 6f2c1d0e-8b7a-4c59-a1e3-90d4b5c6a7f8",
@@ -92,7 +95,7 @@ func (m *Machine) secureBootVariables(b *Builder) {
 	config := func(vendor, name string, data []byte) {
 		b.Data(7, eventlog.EVEFIVariableDriverConfig, Variable(vendor, name, data))
 	}
-	if !m.SecureBoot {
+	if !m.SecureBoot && !m.Keys {
 		config(globalVariable, "SecureBoot", []byte{0})
 		for _, name := range []string{"PK", "KEK"} {
 			config(globalVariable, name, nil)
@@ -101,12 +104,16 @@ func (m *Machine) secureBootVariables(b *Builder) {
 		config(imageSecurity, "dbx", nil)
 		return
 	}
-	config(globalVariable, "SecureBoot", []byte{1})
+	on := byte(0)
+	if m.SecureBoot {
+		on = 1
+	}
+	config(globalVariable, "SecureBoot", []byte{on})
 	config(globalVariable, "PK", signatureList(certX509, Certificate("Synthetic Platform Key")))
 	config(globalVariable, "KEK", signatureList(certX509, Certificate("Synthetic Key Exchange Key")))
 	config(imageSecurity, "db", slices.Concat(
 		signatureList(certX509, Certificate(windowsCA)), signatureList(certX509, Certificate(loaderCA))))
-	config(imageSecurity, "dbx", hashList(m.DBX...))
+	config(imageSecurity, "dbx", append(hashList(m.DBX...), m.MoreDBX...))
 }
 
 // The certificates of db.
@@ -175,7 +182,7 @@ func (m *Machine) shim(b *Builder) {
 	}
 	mok("MokList", signatureList(certX509, certificates(m.MOK)...))
 	mok("MokListX", hashList("revoked grub 2.04"))
-	if !m.SecureBoot {
+	if !m.SecureBoot && !m.Keys {
 		mok("MokSBState", []byte{1})
 		return
 	}
@@ -221,7 +228,7 @@ func tagged(id uint32, data []byte) []byte { return wire.NewLE().U32(id).Sized32
 func UKI(m Machine) *Recording {
 	b := m.firmware()
 	m.bootOption(b, "Linux", m.ukiPath())
-	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.vouched(b, imageSecurity, "db", m.Signer)
 	m.unified(b)
 	m.exitBootServices(b)
 	return b.Recording()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // OnDisk is Default with images as firmware wants them, so that what it boots from can be laid out as files.
@@ -51,7 +53,10 @@ func (m *Machine) UnifiedImage() []byte {
 	}
 	magic := fmt.Sprintf("#### LoaderInfo: systemd-stub %d ####", m.StubVersion)
 	sections := []Section{{".text", m.Stub}, {".sdmagic", []byte(magic)}}
-	return Image(append(sections, m.sections()...), loaderCA)
+	if m.Signer == "" {
+		return Image(append(sections, m.sections()...))
+	}
+	return Image(append(sections, m.sections()...), m.Signer)
 }
 
 // menuBlock is the block of the menu entry that is booted.
@@ -100,4 +105,12 @@ func (m *Machine) Disk() []byte {
 	copy(entries, data[92+8:])
 	header := bytes.Clone(data[:92])
 	return slices.Concat(make([]byte, 512), header, make([]byte, 512-92), entries)
+}
+
+// SignedUpdate is a signed update of a variable (EFI_VARIABLE_AUTHENTICATION_2), but for its signature.
+func SignedUpdate(lists []byte) []byte {
+	pkcs7 := guid("4aafd29d-68df-49ee-8aa9-347d375665a7")
+	body := bytes.Repeat([]byte{0x30}, 40)
+	w := wire.NewLE().Bytes(make([]byte, 16)).U32(uint32(8 + 16 + len(body))).U16(0x0200).U16(0x0ef1)
+	return w.Bytes(pkcs7).Bytes(body).Bytes(lists).Out()
 }

@@ -261,6 +261,30 @@ func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
 				return []predict.Change{{Kind: predict.Cmdline, Name: m.Cmdline}}
 			},
 			"1,9", nil},
+		"Secure Boot off": {
+			[]string{"EFI stub", "systemd-boot and kernel"}, func(m *synth.Machine) { m.SecureBoot, m.Keys = false, true },
+			func(synth.Machine) []predict.Change { return []predict.Change{{Kind: predict.SecureBoot, Name: "off"}} },
+			"7", nil},
+		"Secure Boot off, and the stub lets firmware measure its kernel": {
+			[]string{"UKI", "systemd-boot and UKI"}, func(m *synth.Machine) { m.SecureBoot, m.Keys = false, true },
+			func(synth.Machine) []predict.Change { return []predict.Change{{Kind: predict.SecureBoot, Name: "off"}} },
+			"4,7", nil},
+		"Secure Boot off under GRUB": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.SecureBoot, m.Keys = false, true },
+			func(synth.Machine) []predict.Change { return []predict.Change{{Kind: predict.SecureBoot, Name: "off"}} },
+			"7", []int{4, 9}},
+		"a UKI that another certificate of db vouches for": {
+			[]string{"UKI"}, func(m *synth.Machine) { m.Signer = "Synthetic Windows Production CA 2023" }, uki, "7", nil},
+		"a UKI whose signer nobody knows": {
+			[]string{"UKI"}, func(m *synth.Machine) { m.Signer = "Somebody" }, uki, "", []int{7}},
+		"a UKI that is not signed": {[]string{"UKI"}, func(m *synth.Machine) { m.Signer = "" }, uki, "", []int{7}},
+		"a UKI with a stub that loads its kernel alone": {
+			[]string{"UKI", "systemd-boot and UKI"}, func(m *synth.Machine) { m.StubVersion = 258 }, uki, "4", nil},
+		"a db without the certificate that vouched": {
+			[]string{"UKI"}, func(*synth.Machine) {},
+			func(synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.DB, Name: "/tmp/db", Data: synth.SignatureList("Somebody")}}
+			}, "7", []int{7}},
 		"all of it at once under GRUB": {
 			[]string{"shim and GRUB"}, func(m *synth.Machine) {
 				kernel(m)
@@ -291,4 +315,179 @@ func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAnUpdateOfDBXIsAppendedWithoutWhatIsThere(t *testing.T) {
+	before, after := synth.OnDisk(), synth.OnDisk()
+	after.DBX = append(after.DBX, "revoked grub 2.06")
+	update := synth.SignedUpdate(synth.HashList(before.DBX[0], "revoked grub 2.06"))
+	disk, _ := diskOf(before)
+	f, err := machineOf(t, synth.UKI(before), disk).Predict(predict.Future{Changes: []predict.Change{{Kind: predict.DBX, Data: update}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changed(f); got != "7" {
+		t.Errorf("PCRs %s change", got)
+	}
+	after.MoreDBX = synth.HashList("revoked grub 2.06") // firmware appends a list of its own
+	after.DBX = before.DBX
+	checkValues(t, f, synth.UKI(after), nil)
+}
+
+func TestANewDBXThatForbidsWhatIsBootedIsToldOf(t *testing.T) {
+	m := synth.OnDisk()
+	disk, _ := diskOf(m)
+	machine := machineOf(t, synth.UKI(m), disk)
+	var digest eventlog.Hex
+	for _, s := range machine.Current().Steps {
+		if s.PCR == 4 {
+			digest = s.Digests[1].Value // the image is the last but its kernel
+		}
+	}
+	list := synth.HashList("x")
+	copy(list[len(list)-32:], digest)
+	f, err := machine.Predict(predict.Future{Changes: []predict.Change{{Kind: predict.DBX, Data: list}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Notes) != 1 || !strings.Contains(f.Notes[0], `\EFI\Linux\linux-6.12.41-cloud-amd64.efi`) {
+		t.Errorf("%q", f.Notes)
+	}
+}
+
+func TestPhasesOfSystemdExplainPCR11(t *testing.T) {
+	m := synth.OnDisk()
+	rec := synth.UKI(m)
+	disk, _ := diskOf(m)
+	log, err := eventlog.Parse(rec.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(phases ...string) eventlog.Values {
+		v := valuesOf(rec)
+		for bank := range v {
+			for _, p := range phases {
+				v[bank][11] = bank.Sum(v[bank][11], bank.Sum([]byte(p)))
+			}
+		}
+		return v
+	}
+	for _, c := range []struct {
+		now  []string
+		ask  []string
+		want []string
+	}{
+		{now: nil, ask: nil, want: nil},
+		{now: []string{"enter-initrd", "leave-initrd", "sysinit", "ready"}, ask: nil, want: []string{"enter-initrd", "leave-initrd", "sysinit", "ready"}},
+		{now: []string{"sysinit", "ready"}, ask: []string{}, want: nil},
+		{now: []string{"enter-initrd"}, ask: []string{"enter-initrd", "leave-initrd"}, want: []string{"enter-initrd", "leave-initrd"}},
+	} {
+		machine := predict.New(log, at(c.now...), disk)
+		if !slices.Equal(machine.Phases(), c.now) {
+			t.Errorf("%v is now, %v was found", c.now, machine.Phases())
+		}
+		f, err := machine.Predict(predict.Future{Phases: c.ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := at(c.want...)[eventlog.SHA256][11]
+		if got := f.Values[eventlog.SHA256][11]; !bytes.Equal(got, want) {
+			t.Errorf("%v now, %v asked for: %s, want %s", c.now, c.ask, got, want)
+		}
+	}
+	odd := predict.New(log, at("no phase of systemd"), disk).Current()
+	if got := confidences(odd)[predict.Blocked]; got != "11" {
+		t.Errorf("%q are blocked", got)
+	}
+}
+
+func TestWhatChangedOnDiskIsTakenOrBlocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		boot    boot
+		change  func(*synth.Machine)
+		blocked []int // while nobody says that the disk counts
+		still   []int // though the disk counts
+	}{
+		"a kernel under GRUB":         {synth.ShimGRUB, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9}, nil},
+		"an initrd under GRUB":        {synth.ShimGRUB, func(m *synth.Machine) { m.Initrd = []byte("2") }, []int{9}, nil},
+		"a grub.cfg":                  {synth.ShimGRUB, func(m *synth.Machine) { m.Cmdline = "quiet" }, []int{9}, []int{8, 9}},
+		"a loader.conf":               {synth.SystemdBoot, func(m *synth.Machine) { m.LoaderConf = "timeout 7\n" }, []int{5}, nil},
+		"a systemd-boot":              {synth.SystemdBoot, func(m *synth.Machine) { m.SystemdBoot = synth.NewKernel("no") }, []int{4}, nil},
+		"a shim":                      {synth.ShimGRUB, func(m *synth.Machine) { m.Shim = synth.NewKernel("no") }, []int{4}, []int{7}},
+		"a UKI":                       {synth.UKI, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9, 11}, []int{9}},
+		"a kernel and nothing else":   {synth.Direct, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4}, nil},
+		"nothing that this boot used": {synth.Direct, func(m *synth.Machine) { m.GRUB = synth.NewKernel("2") }, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, after := synth.OnDisk(), synth.OnDisk()
+			c.change(&after)
+			disk, _ := diskOf(after)
+			machine := machineOf(t, c.boot(before), disk)
+			checkValues(t, machine.Current(), c.boot(before), c.blocked)
+			f, err := machine.Predict(predict.Future{Disk: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkValues(t, f, c.boot(after), c.still)
+		})
+	}
+}
+
+func TestAnEventThatIsAssumedIsCopied(t *testing.T) {
+	before, after := synth.OnDisk(), synth.OnDisk()
+	after.Initrd = []byte("2")
+	disk, _ := diskOf(after)
+	machine := machineOf(t, synth.ShimGRUB(before), disk)
+	var blocking []int
+	for _, p := range machine.Current().PCRs {
+		if p.Confidence == predict.Blocked {
+			blocking = append(blocking, *p.Event)
+		}
+	}
+	if len(blocking) != 1 {
+		t.Fatalf("blocked by %v", blocking)
+	}
+	f, err := machine.Predict(predict.Future{Assume: []int{blocking[0], blocking[0] + 3}}) // the file, and what the stub got
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range f.PCRs {
+		if p.Index == 9 && p.Confidence == predict.Blocked && *p.Event == blocking[0] {
+			t.Error("it still blocks")
+		}
+	}
+}
+
+// FuzzPredict changes everything about machines whose log, and whose every file, is hostile.
+func FuzzPredict(f *testing.F) {
+	m := synth.OnDisk()
+	for _, boot := range boots {
+		f.Add(boot(m).Log, m.UnifiedImage())
+	}
+	f.Add(synth.ShimGRUB(m).Log, []byte("menuentry x {\n}\n"))
+	f.Add(synth.Direct(m).Log, m.Disk())
+	f.Add(synth.UKI(m).Log, synth.SignedUpdate(synth.HashList("x")))
+	f.Fuzz(func(t *testing.T, data, file []byte) {
+		log, err := eventlog.Parse(data)
+		if err != nil || len(log.Events) > 200 {
+			return
+		}
+		_, tree := diskOf(m)
+		for name := range tree {
+			tree[name] = &fstest.MapFile{Data: file}
+		}
+		machine := predict.New(log, nil, rootsOf(tree))
+		machine.Origins()
+		for _, kind := range []predict.Kind{predict.Shim, predict.GRUB, predict.Loader, predict.LoaderConf, predict.UKI, predict.GRUBConfig,
+			predict.Kernel, predict.Initrd, predict.DB, predict.DBX, predict.MOK, predict.GPT, predict.Cmdline, predict.SecureBoot} {
+			change := predict.Change{Kind: kind, Name: "/boot/x", Data: file, Past: []byte("set x=1\n")}
+			if kind == predict.SecureBoot {
+				change.Name = "off"
+			}
+			forecast, err := machine.Predict(predict.Future{Changes: []predict.Change{change}, Disk: true, Phases: []string{"a"}})
+			if err == nil {
+				predict.Components([]*predict.Forecast{forecast, machine.Current()})
+			}
+		}
+	})
 }

@@ -38,11 +38,11 @@ func (p *plan) secureBoot() bool {
 
 // measureVariable gives the step's variable another content (PFP, "UEFI_VARIABLE_DATA").
 func (s *step) measureVariable(content []byte) {
-	d := s.decoded.(*eventlog.Variable)
-	old := s.event.Data
-	const sizeAt = 16 + 8 // after the GUID and the length of the name
-	name := old[sizeAt+8 : len(old)-len(d.Content())]
-	data := wire.NewLE().Bytes(old[:sizeAt]).U64(uint64(len(content))).Bytes(name).Bytes(content).Out()
+	r := wire.LE(s.event.Data)
+	owner, length := r.Bytes(16), r.U64()
+	r.U64()
+	name := r.Bytes(int(length) * 2) // it decoded, so this is there
+	data := wire.NewLE().Bytes(owner).U64(length).U64(uint64(len(content))).Bytes(name).Bytes(content).Out()
 	s.event.Data = data
 	s.decoded, _ = s.event.Decode()
 	if s.check.Rule == "variable content only" {
@@ -67,6 +67,13 @@ func (p *plan) database(c Change) error {
 	s.measureVariable(lists)
 	if c.Kind == DBX {
 		p.revoked(lists)
+		return nil
+	}
+	for _, s := range p.steps {
+		d, ok := s.decoded.(*eventlog.Variable)
+		if ok && s.event.Type == eventlog.EVEFIVariableAuthority && d.Name == "db" && !bytes.Contains(lists, d.Content()) {
+			s.block("the new db does not have what vouched for an image of this boot")
+		}
 	}
 	return nil
 }
