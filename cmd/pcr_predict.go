@@ -41,7 +41,7 @@ type futureDoc struct {
 func (predictDoc) Schema() string { return "vtpmctl.pcr-predict/v1" }
 
 func (d predictDoc) Table(t *out.Table) {
-	if d.Against == "" {
+	if d.Against == "" && d.Source != "" {
 		t.Text("note: no PCR values were given to check the log against: --against FILE")
 	}
 	for i := range d.Futures {
@@ -115,6 +115,7 @@ type predictFlags struct {
 	esp     []string
 	futures []wish // by --or
 	disk    bool
+	noLog   bool
 	phase   string
 	assume  []int
 	pcrs    pcr.Selection
@@ -198,6 +199,7 @@ func (o *predictFlags) define(f *pflag.FlagSet) {
 	})
 	f.BoolVar(&o.disk, "disk", false, "files that changed since this boot are used as they are now")
 	f.StringVar(&o.phase, "phase", "", "foresee PCR 11 up to these `PHASES` of systemd: enter-initrd, or enter-initrd:leave-initrd")
+	f.BoolVar(&o.noLog, "no-log", false, "foretell PCR 11 alone, for any machine that boots --uki")
 	f.IntSliceVar(&o.assume, "assume", nil, "take the `EVENT` of this number over as it is")
 	o.logFlags.define(f)
 	f.StringVar(&o.against, "against", "", "the PCR values of now, from this `FILE`")
@@ -223,7 +225,8 @@ takes such an event over as it is. No TPM is opened: the present values are thos
 A new kernel or initrd that lies beside the old one is booted by its own name; one from elsewhere takes the place of the
 old one. Under GRUB a new command line is a new grub.cfg: --grub-cfg alone says all of it. --or starts another future.
 
-LOG is that of this boot; without one it is the log of the running system.`,
+LOG is that of this boot; without one it is the log of the running system. With --no-log there is none: only PCR 11 is
+foretold, as systemd-measure does.`,
 		example: "vtpmctl pcr predict\nvtpmctl pcr predict --kernel /tmp/vmlinuz --initrd /tmp/initrd.img --out-file next.json\n" +
 			"vtpmctl pcr predict --uki new.efi --phase enter-initrd --or --dbx dbxupdate_x64.bin --sealed app.tpm",
 		args:  cobra.MaximumNArgs(1),
@@ -244,6 +247,9 @@ LOG is that of this boot; without one it is the log of the running system.`,
 
 // predict reads what there is to know and computes every future.
 func (a *app) predict(args []string, o *predictFlags) (*predictDoc, error) {
+	if o.noLog {
+		return a.predictImages(args, o)
+	}
 	log, source, err := o.read(a, args)
 	if err != nil {
 		return nil, err
@@ -263,36 +269,80 @@ func (a *app) predict(args []string, o *predictFlags) (*predictDoc, error) {
 	defer a.progress("looking at the files this machine boots from").Done()
 	machine := predict.New(log, values.ForLog(), disk)
 	doc := &predictDoc{Source: source, Against: against, Phases: append([]string{}, machine.Phases()...), Current: machine.Current().PCRs}
+	err = doc.add(a, o, func(w wish, changes []predict.Change) (*predict.Forecast, error) {
+		future := predict.Future{Changes: changes, Disk: o.disk || len(w) == 0, Assume: o.assume}
+		if future.Phases, err = o.phases(); err != nil {
+			return nil, err
+		}
+		return machine.Predict(future)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range doc.Futures {
+		f := &doc.Futures[i]
+		for _, s := range sealed {
+			f.Sealed = append(f.Sealed, s.under(&pcr.Values{Banks: f.Banks}))
+		}
+	}
+	return doc, nil
+}
+
+// phases are those of --phase, nil without it.
+func (o *predictFlags) phases() ([]string, error) {
+	if !o.given.Changed("phase") {
+		return nil, nil
+	}
+	return predict.ParsePhases(o.phase)
+}
+
+// predictImages foretells PCR 11 for unified kernel images and no machine in particular.
+func (a *app) predictImages(args []string, o *predictFlags) (*predictDoc, error) {
+	for _, w := range o.futures {
+		if len(args) > 0 || len(w) != 1 || w[0].kind != predict.UKI {
+			return nil, fail.E(fail.Usage, "without a log, one --uki is all that can be foretold").Hint("leave out --no-log")
+		}
+	}
+	if len(o.futures) == 0 {
+		return nil, fail.E(fail.Usage, "--no-log needs --uki FILE")
+	}
+	phases, err := o.phases()
+	if err != nil {
+		return nil, err
+	}
+	doc := &predictDoc{Phases: []string{}, Current: []predict.PCR{}}
+	return doc, doc.add(a, o, func(_ wish, changes []predict.Change) (*predict.Forecast, error) {
+		return predict.Image(changes[0].Data, phases)
+	})
+}
+
+// add computes every future.
+func (d *predictDoc) add(a *app, o *predictFlags, compute func(wish, []predict.Change) (*predict.Forecast, error)) error {
 	wishes := o.futures
 	if len(wishes) == 0 {
 		wishes = []wish{nil}
 	}
 	for _, w := range wishes {
-		f, err := a.future(machine, w, o)
+		f, changes, err := a.describe(w)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, s := range sealed {
-			f.Sealed = append(f.Sealed, s.under(&pcr.Values{Banks: f.Banks}))
+		if f.Forecast, err = compute(w, changes); err != nil {
+			return err
 		}
-		doc.Futures = append(doc.Futures, *f)
+		f.only(o.pcrs)
+		d.Futures = append(d.Futures, *f)
 	}
-	if len(doc.Futures) == 1 {
-		doc.Banks = doc.Futures[0].Banks
+	if len(d.Futures) == 1 {
+		d.Banks = d.Futures[0].Banks
 	}
-	return doc, nil
+	return nil
 }
 
-// future computes one future.
-func (a *app) future(machine *predict.Machine, w wish, o *predictFlags) (*futureDoc, error) {
-	future := predict.Future{Disk: o.disk || len(w) == 0, Assume: o.assume}
-	if o.given.Changed("phase") {
-		var err error
-		if future.Phases, err = predict.ParsePhases(o.phase); err != nil {
-			return nil, err
-		}
-	}
+// describe reads the files of a future and gives it a name.
+func (a *app) describe(w wish) (*futureDoc, []predict.Change, error) {
 	doc := &futureDoc{Name: "the next boot from the disk as it is", Changes: []string{}, Sealed: []sealedFuture{}}
+	var all []predict.Change
 	for _, c := range changes { // in this order, whatever the user's
 		for _, wanted := range w {
 			if wanted.kind != c.kind {
@@ -300,21 +350,16 @@ func (a *app) future(machine *predict.Machine, w wish, o *predictFlags) (*future
 			}
 			change, err := a.readChange(wanted)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			future.Changes = append(future.Changes, change)
+			all = append(all, change)
 			doc.Changes = append(doc.Changes, change.String())
 		}
 	}
 	if len(doc.Changes) > 0 {
 		doc.Name = strings.Join(doc.Changes, ", ")
 	}
-	var err error
-	if doc.Forecast, err = machine.Predict(future); err != nil {
-		return nil, err
-	}
-	doc.only(o.pcrs)
-	return doc, nil
+	return doc, all, nil
 }
 
 // only keeps the PCRs that were asked for, and puts the values in order.

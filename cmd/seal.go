@@ -59,15 +59,16 @@ type pinFlags struct {
 func (a *app) sealCommand() *cobra.Command {
 	var pcrs pcr.Selection
 	var pin pinFlags
-	var outFile, description string
+	var outFile, description, values string
 	var force bool
 	var given *pflag.FlagSet
 	return a.command(verb{
 		use:   "seal FILE",
 		short: "bind a secret to the PCRs of this TPM",
 		long: `The secret is read from FILE ("-" is stdin). It opens on this TPM alone, and only while the PCRs have the values they
-have now. Secrets of any size are taken: above 128 bytes a random key is sealed and the content encrypted with it.
-Right after sealing the new object is tried: it must open now, and must not open without the policy.`,
+have now, or those of --pcr-values: what pcr predict wrote for the boot after an update. Secrets of any size are taken:
+above 128 bytes a random key is sealed and the content encrypted with it. Right after sealing the new object is tried:
+it must open now, unless it is for later, and must not open without the policy.`,
 		example: "vtpmctl seal --pcrs sha256:7 --out-file app.tpm key.pem\npwgen 32 1 | vtpmctl seal --pcrs sha256:4,7 --pin --out-file app.tpm -",
 		args:    cobra.ExactArgs(1),
 		exits:   []fail.Kind{fail.AuthRefused, fail.BadInput, fail.MissingInput, fail.OutputExists, fail.Unsupported},
@@ -75,6 +76,7 @@ Right after sealing the new object is tried: it must open now, and must not open
 		flags: func(f *pflag.FlagSet) {
 			given = f
 			f.TextVar(&pcrs, "pcrs", seal.DefaultPCRs(), "`PCRs` to seal to, of any banks")
+			f.StringVar(&values, "pcr-values", "", "seal to the values in this `FILE`, not to those of now")
 			f.BoolVar(&pin.ask, "pin", false, "ask for a PIN that opening will need")
 			f.StringVar(&pin.file, "pin-file", "", "read that PIN from `FILE` (\"-\" is stdin)")
 			f.StringVar(&outFile, "out-file", "", "write the sealed `FILE` here instead of to stdout")
@@ -85,6 +87,11 @@ Right after sealing the new object is tried: it must open now, and must not open
 			plan := seal.Plan{PCRs: pcrs, Description: description, Now: a.Now(), Rand: a.Rand}
 			doc := sealDoc{File: outFile, Default: !given.Changed("pcrs")}
 			var err error
+			if values != "" {
+				if plan.Values, err = a.valuesFile(values); err != nil {
+					return nil, err
+				}
+			}
 			if plan.PIN, err = a.newPIN(ctx, pin, args[0]); err != nil {
 				return nil, err
 			}

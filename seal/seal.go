@@ -21,6 +21,7 @@ import (
 // Plan says how a secret is to be sealed.
 type Plan struct {
 	PCRs        pcr.Selection // the secret opens while these have the values they have now
+	Values      *pcr.Values   // or these, foretold for a later boot; nil for those of now
 	PIN         []byte        // and this PIN is given; nil for none
 	Description string        // free text for whoever finds the file
 	Now         time.Time
@@ -160,6 +161,7 @@ type sealer struct {
 	t      tpm.Conn
 	plan   Plan
 	pin    []byte
+	later  bool // the PCRs do not have the values yet that the object demands
 	checks []Check
 }
 
@@ -178,6 +180,14 @@ func (s *sealer) object(payload []byte) (*KeyFile, *Block, error) {
 	values, err := pcr.Read(s.t, s.plan.PCRs)
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.plan.Values != nil {
+		foretold, err := s.plan.Values.Only(s.plan.PCRs)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.later = len(pcr.Compare(foretold, values)) > 0
+		values = foretold
 	}
 	k := &KeyFile{EmptyAuth: len(s.pin) == 0, Description: s.plan.Description, Parent: p.Handle}
 	if p.transient {
@@ -232,7 +242,7 @@ func (s *sealer) create(k *KeyFile, p parent, sessions *tpm.Sessions, values *pc
 }
 
 // try loads the new object and makes sure of three things: that it cannot be opened by its auth value alone, nor in a
-// policy session in which nothing was proved, and that it opens now.
+// policy session in which nothing was proved, and that it opens now; or not yet, if it was sealed to values to come.
 func (s *sealer) try(k *KeyFile, p parent, sessions *tpm.Sessions, payload []byte) error {
 	o, err := k.load(s.t, p, sessions)
 	if err != nil {
@@ -265,6 +275,11 @@ func (s *sealer) try(k *KeyFile, p parent, sessions *tpm.Sessions, payload []byt
 	})
 	defer clear(secret)
 	switch {
+	case s.later && (refusal(err) || errors.Is(err, tpm2.TPMRCValue)): // PolicyPCR compares at once (part 3, section 23.7)
+		s.checks = append(s.checks, Check{"refused until the PCRs have these values", "pass"})
+		return nil
+	case s.later && err == nil:
+		return fail.E(fail.Temporary, "the PCRs of %s got the foretold values while the secret was being sealed", s.plan.PCRs)
 	case errors.Is(err, tpm2.TPMRCPolicyFail):
 		return fail.E(fail.Temporary, "a PCR of %s changed while the secret was being sealed", s.plan.PCRs).Because(err).
 			Hint("run the command again, or leave out the PCR that keeps changing")

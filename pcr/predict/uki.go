@@ -43,7 +43,7 @@ func stubVersion(image *authenticode.Image) int {
 	return version
 }
 
-// Measurement is one extend of PCR 11: what it is, and the bytes that are hashed.
+// Measurement is one extend of PCR 11: the section or phase, and the bytes that are hashed.
 type Measurement struct {
 	Section string
 	Parts   [][]byte
@@ -83,20 +83,33 @@ func unified(data []byte) (*authenticode.Image, error) {
 	return image, nil
 }
 
-// MeasureUKI computes PCR 11 as it is after systemd-stub has measured an image, and after the given phases, in one bank.
-func MeasureUKI(data []byte, bank eventlog.Alg, phases []string) (eventlog.Hex, error) {
+// Image is the forecast of PCR 11 for any machine that boots a unified kernel image: what systemd-stub measures of it, and
+// the given phases.
+func Image(data []byte, phases []string) (*Forecast, error) {
 	sections, err := Sections(data)
 	if err != nil {
 		return nil, err
 	}
-	value := eventlog.ResetValue(bank, ukiPCR)
-	for _, m := range sections {
-		value = bank.Sum(value, bank.Sum(m.Parts...))
-	}
+	f := &Forecast{PCRs: []PCR{{Index: ukiPCR, Confidence: Exact, Changed: true}}, Events: []EventChange{}, Notes: []string{},
+		Values: eventlog.Values{}}
 	for _, phase := range phases {
-		value = bank.Sum(value, bank.Sum([]byte(phase)))
+		sections = append(sections, Measurement{phase, [][]byte{[]byte(phase)}})
 	}
-	return value, nil
+	for _, m := range sections {
+		step := Step{PCR: ukiPCR, Changed: true}
+		for _, bank := range pcrlockAlgs {
+			step.Digests = append(step.Digests, eventlog.Digest{Alg: bank, Value: bank.Sum(m.Parts...)})
+		}
+		f.Steps = append(f.Steps, step)
+	}
+	for i, bank := range pcrlockAlgs {
+		value := eventlog.ResetValue(bank, ukiPCR)
+		for _, step := range f.Steps {
+			value = bank.Sum(value, step.Digests[i].Value)
+		}
+		f.Values[bank] = map[int]eventlog.Hex{ukiPCR: value}
+	}
+	return f, nil
 }
 
 // uki replaces the unified kernel image: the image, its kernel, its sections, and what the kernel's stub gets from it.
