@@ -104,7 +104,7 @@ func (n *nameless) event(e *Event, decoded Decoded) {
 		}
 	case *Windows:
 		n.windows(e.Data, 0)
-	case *Loader, *Tagged, *Systemd, Text, Opaque, *Blob:
+	case *Loader, *Tagged, *Systemd, *COS, Text, Opaque, *Blob:
 		n.texts(e.Data)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // celRecord is one record of a CEL-JSON log (TCG Canonical Event Log Format, "JSON Encoding"). systemd writes its
@@ -127,7 +129,11 @@ func (e *Event) setContent(kind string, content json.RawMessage) error {
 	case "systemd", "9":
 		e.Content, e.Data = ContentSystemd, content
 	default:
-		e.Content, e.Data = ContentOther, content
+		n, _ := strconv.ParseUint(kind, 10, 32)
+		e.Content, e.Type, e.Data = ContentOther, EventType(n), content
+		if kind == "cos" {
+			e.Type = celCOS
+		}
 	}
 	if nv {
 		e.Content = ContentNV
@@ -165,6 +171,9 @@ func (e *Event) decodeContent() (Decoded, error) {
 	case ContentIMA:
 		return decodeIMA(e)
 	case ContentSystemd, ContentNV, ContentOther:
+		if c := decodeCOS(e); c != nil {
+			return c, nil
+		}
 		if s, err := decodeSystemd(e.Data); err == nil && s.Text != "" {
 			return s, nil
 		}
@@ -195,7 +204,10 @@ func (e *Event) checkContent() (Check, bool) {
 		}
 		name, data = "string", []byte(s.Text)
 	default:
-		return Check{Binding: Label}, true
+		if e.Type != celCOS || e.Content != ContentOther {
+			return Check{Binding: Label}, true
+		}
+		name, data = "content", wire.NewBE().U8(celCOS).Sized32(e.Data).Out()
 	}
 	matched, missed := e.compare(data)
 	switch {
@@ -255,6 +267,13 @@ func (e *Event) celRecord() (*celRecord, error) {
 	case ContentIMA:
 		name, fields := e.imaTemplate()
 		kind, content = "ima_template", celIMA{Name: name, Data: fields}
+	case ContentOther:
+		if kind = strconv.FormatUint(uint64(e.Type), 10); e.Type == 0 {
+			kind = "systemd"
+		}
+		if content = json.RawMessage(e.Data); !json.Valid(e.Data) {
+			content = Hex(e.Data)
+		}
 	default:
 		kind, content = "systemd", json.RawMessage(e.Data)
 	}

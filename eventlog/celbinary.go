@@ -17,6 +17,7 @@ const (
 	celStd      = 5
 	celTemplate = 7
 	celSystemd  = 9
+	celCOS      = 80 // Google's container operating system
 	celKeyType  = 9  // CBOR: the content's type
 	celKeyBody  = 10 // CBOR: the content
 )
@@ -117,7 +118,7 @@ func (e *Event) setTLV(kind uint8, body []byte) {
 		e.Content, e.Data = ContentSystemd, body
 		return
 	}
-	e.Content, e.Data = ContentOther, body
+	e.Content, e.Type, e.Data = ContentOther, EventType(kind), body
 }
 
 // WriteCELTLV renders the log as CEL-TLV.
@@ -156,6 +157,10 @@ func (e *Event) tlvContent() (kind uint8, body []byte) {
 	case ContentIMA:
 		name, fields := e.imaTemplate()
 		return celTemplate, pair([]byte(name), fields)
+	case ContentOther:
+		if e.Type != 0 && e.Type <= 0xff {
+			return uint8(e.Type), e.Data
+		}
 	}
 	return celSystemd, e.Data
 }

@@ -81,7 +81,7 @@ func parseCELCBOR(data []byte) *Log {
 			l.Size = start + 1
 			break
 		}
-		e := cborRecord(r)
+		e := cborRecord(r, data)
 		if r.Err() != nil {
 			if len(l.Events) == 0 {
 				return nil
@@ -97,7 +97,7 @@ func parseCELCBOR(data []byte) *Log {
 	return l
 }
 
-func cborRecord(r *wire.Reader) (e Event) {
+func cborRecord(r *wire.Reader, data []byte) (e Event) {
 	if n, _ := cborWant(r, cborMap); n != 5 {
 		r.Fail(errCBOR)
 	}
@@ -127,15 +127,42 @@ func cborRecord(r *wire.Reader) (e Event) {
 	cborKey(r, celKeyType)
 	content, _ := cborWant(r, cborUint)
 	cborKey(r, celKeyBody)
-	e.setCBOR(r, content)
+	e.setCBOR(r, data, content)
 	if kind == celNVIndex {
 		e.Content = ContentNV
 	}
 	return e
 }
 
-// setCBOR reads a content; of a type unknown here it cannot be skipped, because that needs a whole CBOR reader.
-func (e *Event) setCBOR(r *wire.Reader, kind uint64) {
+// maxCBORDepth bounds what is skipped.
+const maxCBORDepth = 8
+
+// cborSkip reads over an item of any kind.
+func cborSkip(r *wire.Reader, depth int) {
+	major, n := cborHead(r)
+	switch {
+	case depth == maxCBORDepth:
+		r.Fail(errCBOR)
+	case major == cborBytes || major == cborText:
+		if n > uint64(r.Len()) {
+			r.Fail(errCBOR)
+			return
+		}
+		r.Bytes(int(n))
+	case major == cborArray || major == cborMap:
+		for i := uint64(0); i < n && r.Err() == nil; i++ {
+			cborSkip(r, depth+1)
+			if major == cborMap {
+				cborSkip(r, depth+1)
+			}
+		}
+	case major == 6: // a tag, and what it is about
+		cborSkip(r, depth+1)
+	}
+}
+
+// setCBOR reads a content; one of a type unknown here is kept as it is.
+func (e *Event) setCBOR(r *wire.Reader, data []byte, kind uint64) {
 	switch kind {
 	case celStd:
 		cborWant(r, cborMap)
@@ -155,7 +182,14 @@ func (e *Event) setCBOR(r *wire.Reader, kind uint64) {
 		e.Content = ContentSystemd
 		_, e.Data = cborWant(r, cborBytes)
 	default:
-		r.Fail(fmt.Errorf("content type %d is not known", kind))
+		start := r.Offset()
+		cborSkip(r, 0)
+		if kind > 0xffffffff {
+			r.Fail(errCBOR)
+		}
+		if r.Err() == nil {
+			e.Content, e.Type, e.Data = ContentOther, EventType(kind), data[start:r.Offset()]
+		}
 	}
 }
 
@@ -205,11 +239,30 @@ func (e *Event) putCBOR(w *wire.Writer) {
 	case ContentIMA:
 		name, fields := e.imaTemplate()
 		pair(celTemplate, func() { cborString(w, cborText, []byte(name)) }, fields)
+	case ContentOther:
+		kind := uint64(e.Type)
+		if kind == 0 {
+			kind = celSystemd
+		}
+		cborPut(w, cborUint, kind)
+		cborPut(w, cborUint, celKeyBody)
+		if kind != celSystemd && isCBOR(e.Data) {
+			w.Bytes(e.Data)
+		} else {
+			cborString(w, cborBytes, e.Data)
+		}
 	default:
 		cborPut(w, cborUint, celSystemd)
 		cborPut(w, cborUint, celKeyBody)
 		cborString(w, cborBytes, e.Data)
 	}
+}
+
+// isCBOR tells whether data is one item.
+func isCBOR(data []byte) bool {
+	r := wire.BE(data)
+	cborSkip(r, 0)
+	return r.Err() == nil && r.Len() == 0
 }
 
 // cborPut writes the head of an item in its shortest form.

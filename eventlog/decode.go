@@ -29,10 +29,13 @@ func (e *Event) Decode() (Decoded, error) {
 		return decodeNoAction(e)
 	}
 	decode := decoders[e.Type]
-	if decode == nil {
-		return opaque(e.Data), nil
+	switch {
+	case decode != nil:
+		return decode(e)
+	case e.Type.Known() && len(e.Data) == 4: // TXT's and AMD's are numbers as a rule
+		return decodeCompactHash(e)
 	}
-	return decode(e)
+	return decodeText(e)
 }
 
 // decoders has one decoder per event type; EV_NO_ACTION goes by signature, and CEL contents by their own type.
@@ -48,12 +51,12 @@ var decoders = map[EventType]func(*Event) (Decoded, error){
 	EVEFIFirmwareBlob:         decodeBlob,
 	EVEFIFirmwareBlob2:        decodeBlob,
 	EVEFIHCRTMEvent:           decodeText,
-	EVCPUMicrocode:            decodeText,
+	EVCPUMicrocode:            decodeBlob,
 	EVPlatformConfigFlags:     decodeText,
 	EVTableOfDevices:          decodeText,
-	EVNonhostCode:             decodeText,
-	EVNonhostConfig:           decodeText,
-	EVNonhostInfo:             decodeNonhostInfo,
+	EVNonhostCode:             decodeNonhost,
+	EVNonhostConfig:           decodeNonhost,
+	EVNonhostInfo:             decodeNonhost,
 	EVCompactHash:             decodeCompactHash,
 	EVEventTag:                decodeTagged,
 	EVIPL:                     decodeIPL,

@@ -66,7 +66,7 @@ const (
 	ContentIMA                     // Data is "name\0" and the template's fields
 	ContentSystemd                 // Data is systemd's JSON object
 	ContentNV                      // extends an NV index, not a PCR; PCR holds its handle
-	ContentOther                   // anything a CEL may carry
+	ContentOther                   // anything a CEL may carry; Type has the number of its kind there
 )
 
 // Digest is one bank's digest of an event.
@@ -88,7 +88,13 @@ func (e *Event) Digest(bank Alg) Hex {
 // Extends tells whether the event changed a PCR: EV_NO_ACTION never does, whatever its digest says, and neither does a
 // register a TPM does not have.
 func (e *Event) Extends() bool {
-	return e.PCR < pcrCount && e.Content != ContentNV && (e.Type != EVNoAction || e.Content != ContentPCClient)
+	switch e.Content {
+	case ContentPCClient:
+		return e.PCR < pcrCount && e.Type != EVNoAction
+	case ContentOther: // such as the records of a CEL about itself
+		return e.PCR < pcrCount && len(e.Digests) > 0
+	}
+	return e.PCR < pcrCount && e.Content != ContentNV
 }
 
 // Note is something about a log that its reader should know.

@@ -179,6 +179,10 @@ func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
 		t.say(tellLinux, e, b, "systemd measured %s", d)
 	case *Confidential:
 		t.say(tellFirmware, e, b, "%s", d)
+	case *Engine:
+		t.say(tellFirmware, e, b, "%s", d)
+	case *COS:
+		t.say(tellOther, e, b, "the container's %s", d)
 	case *SPDM:
 		t.say(tellOther, e, b, "a device reported a %s", d)
 	case Text:

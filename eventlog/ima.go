@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -196,12 +197,22 @@ func imaTextField(kind, text string) ([]byte, bool) {
 		}
 		b, err := hex.DecodeString(text[colon+1:])
 		return slices.Concat([]byte(text[:colon+1]), []byte{0}, b), err == nil && colon > 0
-	case "sig", "buf", "modsig", "evmsig":
+	case "xattrnames":
+		return append([]byte(text), 0), true
+	case "sig", "buf", "modsig", "evmsig", "xattrlengths", "xattrvalues":
 		b, err := hex.DecodeString(text)
 		return b, err == nil
 	}
-	return nil, false
+	size, ok := imaNumbers[kind]
+	if !ok {
+		return nil, false
+	}
+	n, err := strconv.ParseUint(text, 10, 8*size)
+	return binary.LittleEndian.AppendUint64(nil, n)[:size], err == nil
 }
+
+// imaNumbers are the fields that are numbers, and their sizes.
+var imaNumbers = map[string]int{"iuid": 4, "igid": 4, "imode": 2}
 
 // imaTemplate splits an event's data into the template's name and what was hashed; fields is nil where it is unknown.
 func (e *Event) imaTemplate() (name string, fields []byte) {
@@ -244,7 +255,8 @@ type IMA struct {
 	File      string `json:"file"`
 	Digest    string `json:"file_digest"` // algorithm and hex
 	Signed    bool   `json:"signed"`
-	Violation bool   `json:"violation"` // the file was open for writing: its digest means nothing
+	Buffer    string `json:"buffer,omitempty"` // what was measured instead of a file, such as kexec's command line
+	Violation bool   `json:"violation"`        // the file was open for writing: its digest means nothing
 }
 
 // Kind of IMA entries.
@@ -253,6 +265,9 @@ func (*IMA) Kind() string { return "ima" }
 func (i *IMA) String() string {
 	if i.Violation {
 		return i.File + " (changed while it was measured)"
+	}
+	if i.Buffer != "" {
+		return i.File + " " + i.Digest + ": " + i.Buffer
 	}
 	return i.File + " " + i.Digest
 }
@@ -275,5 +290,8 @@ func decodeIMA(e *Event) (Decoded, error) {
 	}
 	i.File = cString(file)
 	i.Signed = strings.Contains(name, "sig") && r.Len() > 4
+	if name == "ima-buf" {
+		i.Buffer, _ = printable(r.Sized32())
+	}
 	return i, r.Err()
 }

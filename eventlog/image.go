@@ -80,6 +80,9 @@ func decodeBlob(e *Event) (Decoded, error) {
 	if text, ok := anyText(e.Data); ok && len(e.Data) != 16 {
 		return &Blob{Description: text}, nil
 	}
+	if e.Type == EVCPUMicrocode && len(e.Data) != 16 {
+		return opaque(e.Data), nil // the update itself, or a header of the maker's
+	}
 	r := wire.LE(e.Data)
 	b := &Blob{}
 	if e.Type == EVEFIFirmwareBlob2 || e.Type == EVPostCode2 || len(e.Data) > 16 {

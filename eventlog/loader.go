@@ -105,7 +105,8 @@ func (t *Tagged) String() string {
 var tagNames = map[uint32]string{
 	0x8f3b22ec: "Linux EFI stub: initrd", 0x8f3b22ed: "Linux EFI stub: command line",
 	0xf5bc582a: "systemd-boot: loader.conf", 0x6c46f751: "systemd-stub: device tree addon",
-	0xdac08e1a: "systemd-stub: initrd addon", 0xae15e5ff: "systemd-stub: microcode addon",
+	0x49dffe0f: "systemd-stub: initrd addon", 0xdac08e1a: "systemd-stub: microcode addon", 0x13aed6db: "systemd-stub: profile",
+	0xd5cb7cbc: "systemd-stub: SMBIOS system", 0xe0d47bc8: "systemd-stub: SMBIOS board", 0xc0b3bd23: "systemd-stub: SMBIOS OEM strings",
 	0x4141454c: "confidential containers: application log",
 }
 

@@ -25,6 +25,7 @@ type Informative struct {
 	Signature string        `json:"signature"`
 	Reference *ReferenceRIM `json:"reference,omitempty"`
 	Device    *SPDM         `json:"device,omitempty"` // of a digest that went into an NV index, not a PCR
+	Component *Component    `json:"component,omitempty"`
 	Size      int           `json:"size"`
 	Data      Hex           `json:"data,omitempty"`
 }
@@ -36,10 +37,32 @@ func (i *Informative) String() string {
 	switch {
 	case i.Reference != nil:
 		return i.Signature + ": reference manifest " + i.Reference.GUID.String() + " for " + i.Reference.Platform()
+	case i.Component != nil:
+		return i.Signature + ": " + i.Component.Description + " " + i.Component.Measurement.String()
 	case i.Device != nil:
 		return i.Signature + ": " + i.Device.String()
 	}
 	return fmt.Sprintf("%s (%d bytes)", i.Signature, i.Size)
+}
+
+// Component is a part of the H-CRTM that was measured by itself (PFP, "H-CRTM component events").
+type Component struct {
+	Description string `json:"description"`
+	Alg         Alg    `json:"alg,omitempty"` // where the measurement is a digest
+	Measurement Hex    `json:"measurement"`
+}
+
+func parseComponent(body []byte) (*Component, error) {
+	r := wire.LE(body)
+	c := &Component{Description: cString(r.Bytes(int(r.U8())))}
+	format := r.U8()
+	measurement := r.Sized16()
+	if format == 0 && len(measurement) > 2 { // TPMT_HA
+		inner := wire.LE(measurement)
+		c.Alg, measurement = Alg(inner.U16()), inner.Rest()
+	}
+	c.Measurement = Hex(measurement[:min(len(measurement), maxOpaque)])
+	return c, r.Err()
 }
 
 // ReferenceRIM points to a reference integrity manifest (SP800-155 events of the PFP).
@@ -83,6 +106,10 @@ func decodeNoAction(e *Event) (Decoded, error) {
 	case strings.HasPrefix(signature, "SP800-155 Event"):
 		var err error
 		i.Reference, err = parseReference(body, signature != "SP800-155 Event")
+		return i, err
+	case signature == "H-CRTM CompMeas":
+		var err error
+		i.Component, err = parseComponent(body)
 		return i, err
 	case strings.HasPrefix(signature, "NvIndex"):
 		var err error

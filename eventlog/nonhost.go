@@ -20,8 +20,11 @@ func (c *Confidential) String() string {
 
 var gceNonhostInfo = []byte("GCE NonHostInfo\x00")
 
-// decodeNonhostInfo knows the one form that guests see; Intel's and AMD's own are opaque.
-func decodeNonhostInfo(e *Event) (Decoded, error) {
+// decodeNonhost knows what Google's guests see, and what Intel's management engine says of itself.
+func decodeNonhost(e *Event) (Decoded, error) {
+	if bytes.HasPrefix(e.Data, []byte("IntelCS")) && len(e.Data) >= 24 {
+		return decodeEngine(e.Data)
+	}
 	rest, ok := bytes.CutPrefix(e.Data, gceNonhostInfo)
 	if !ok || len(rest) == 0 {
 		return decodeText(e)

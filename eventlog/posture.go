@@ -16,7 +16,7 @@ var windowsWords = map[uint32]windowsWord{
 	0x20009: {"security version of the boot application: %s", ""}, 0x2000a: {"state of the security version chain: %s", ""},
 	0x2000c: {"state of the identity keys' making: %s", ""},
 	0x30001: {"the firmware failed: %s", "any"}, 0x30003: {"Windows failed: %s", "any"},
-	0x40001: {"boot debugging: %s", "yes"}, 0x40002: {"revoked boot programs: %s", ""}, 0x40003: {"test signing of boot programs: %s", "yes"},
+	0x40001: {"boot debugging: %s", "yes"}, 0x40002: {"revoked boot programs: %s", ""},
 	0x50001: {"kernel debugging: %s", "yes"}, 0x50002: {"code integrity: %s", "no"}, 0x50003: {"test signing: %s", "yes"},
 	0x50004: {"data execution prevention: %s", ""}, 0x50005: {"safe mode: %s", "yes"},
 	0x50006: {"Windows PE, not a normal Windows: %s", "yes"}, 0x50009: {"system root: %s", ""},

@@ -143,6 +143,10 @@ func measurer(e *Event, decoded Decoded) string {
 		return "the kernel (IMA)"
 	case *Systemd:
 		return "systemd"
+	case *COS:
+		return "the container's launcher"
+	case *Engine:
+		return "Intel's security engine"
 	case *Variable:
 		if d.GUID.String() == guidShimLock {
 			return "shim"
@@ -151,8 +155,10 @@ func measurer(e *Event, decoded Decoded) string {
 	switch {
 	case e.Type >= 0x401 && e.Type <= 0x4ff:
 		return "Intel TXT"
-	case e.Type >= 0x501 && e.Type <= 0x503:
+	case e.Type >= 0x501 && e.Type <= 0x503 || e.Type >= 0x8001 && e.Type <= 0x8007:
 		return "the secure launch"
+	case e.Type >= 0x8201 && e.Type <= 0x82ff:
+		return "AMD's security processor"
 	case e.Content != ContentPCClient:
 		return "a program"
 	}

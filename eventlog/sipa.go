@@ -143,6 +143,7 @@ const (
 	formPolicy                   // SIPAEVENT_SI_POLICY_PAYLOAD
 	formRevoked                  // SIPAEVENT_REVOCATION_LIST_PAYLOAD
 	formKey                      // SIPAEVENT_VSM_IDK_INFO_PAYLOAD
+	formCustom                   // SIPAEVENT_SBCP_INFO_PAYLOAD_V1
 )
 
 // sipaTable names the records (wbcl.h of the Windows SDK).
@@ -179,7 +180,7 @@ var sipaTable = map[uint32]struct {
 	0x00050022: {"PAGEFILE_ENCRYPTION_ENABLED", formBool}, 0x00050023: {"VSM_IDKS_INFO", formKey},
 	0x00050024: {"HIBERNATION_DISABLED", formBool}, 0x00050025: {"DUMPS_DISABLED", formBool},
 	0x00050026: {"DUMP_ENCRYPTION_ENABLED", formBool}, 0x00050027: {"DUMP_ENCRYPTION_KEY_DIGEST", formHex},
-	0x00050028: {"LSAISO_CONFIG", formNumber}, 0x00050029: {"SBCP_INFO", formHex},
+	0x00050028: {"LSAISO_CONFIG", formNumber}, 0x00050029: {"SBCP_INFO", formCustom},
 	0x00050030: {"HYPERVISOR_BOOT_DMA_PROTECTION", formBool}, 0x00050031: {"SI_POLICY_SIGNER", formHex},
 	0x00050032: {"SI_POLICY_UPDATE_SIGNER", formHex}, 0x00050033: {"REFS_VOLUME_CHECKPOINT_RECORD_CHECKSUM", formHex},
 	0x00050034: {"REFS_ROLLBACK_PROTECTION_FROZEN_VOLUME_CHECKSUM", formHex},
@@ -197,6 +198,8 @@ var sipaTable = map[uint32]struct {
 	0x00070006: {"AUTHORITYSERIAL", formHex}, 0x00070007: {"IMAGEBASE", formNumber},
 	0x00070008: {"AUTHORITYPUBLISHER", formText}, 0x00070009: {"AUTHORITYSHA1THUMBPRINT", formHex},
 	0x0007000a: {"IMAGEVALIDATED", formBool}, 0x0007000b: {"MODULE_SVN", formNumber},
+	0x0007000c: {"MODULE_PLUTON", formAuto}, 0x0007000d: {"MODULE_ORIGINAL_FILENAME", formText},
+	0x0007000e: {"MODULE_VERSION", formAuto}, 0x0007000f: {"PUBLISHER_OEMNAME", formText},
 
 	0x80080001: {"QUOTE", formHex}, 0x80080002: {"QUOTESIGNATURE", formHex}, 0x80080003: {"AIKID", formText},
 	0x80080004: {"AIKPUBDIGEST", formHex},
@@ -231,6 +234,8 @@ func sipaValue(form sipaForm, data []byte) (value any, text string) {
 		return revocationList(data)
 	case form == formKey && len(data) >= 16:
 		return identityKey(data)
+	case form == formCustom && len(data) >= 20:
+		return customPolicy(data)
 	case !isNumber:
 		if t, ok := utf16Text(data); ok {
 			return t, t
@@ -359,6 +364,27 @@ func revocationList(data []byte) (any, string) {
 		l.Digest = Hex(r.Bytes(int(size)))
 	}
 	return l, l.Alg + " " + l.Digest.String()
+}
+
+// CustomPolicy is a Secure Boot policy of the machine's owner: a list of signers beside db.
+type CustomPolicy struct {
+	Options string `json:"options"`
+	Signers uint32 `json:"signers"`
+	Alg     string `json:"hash_algorithm"`
+	Digest  Hex    `json:"digest"`
+}
+
+func customPolicy(data []byte) (any, string) {
+	r := wire.LE(data)
+	r.U32() // version
+	at := uint64(r.U32())
+	p := CustomPolicy{Alg: Alg(r.U16()).String()}
+	size := uint64(r.U16())
+	p.Options, p.Signers = fmt.Sprintf("0x%x", r.U32()), r.U32()
+	if at+size <= uint64(len(data)) {
+		p.Digest = Hex(data[at : at+size])
+	}
+	return p, fmt.Sprintf("%d signers, options %s", p.Signers, p.Options)
 }
 
 // IdentityKey is a public key of virtual secure mode.

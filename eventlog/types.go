@@ -105,11 +105,24 @@ var typeNames = map[EventType]string{
 	0x416: "TXT_KM_HASH", 0x417: "TXT_BPM_HASH", 0x418: "TXT_KM_INFO_HASH", 0x419: "TXT_BPM_INFO_HASH",
 	0x41a: "TXT_BOOT_POL_HASH", 0x4fe: "TXT_RANDOM_VALUE", 0x4ff: "TXT_CAP_VALUE",
 	0x501: "SLAUNCH", 0x502: "SLAUNCH_START", 0x503: "SLAUNCH_END",
+
+	// AMD's secure launch and its security processor (wbcl.h); the boot loaders of the latter are numbered.
+	0x8001: "AMD_SL_LOAD", 0x8002: "AMD_SL_PSP_FW_SPLT", 0x8003: "AMD_SL_TSME_RB_FUSE", 0x8004: "AMD_SL_PUB_KEY",
+	0x8005: "AMD_SL_SVN", 0x8006: "AMD_SL_LOAD_1", 0x8007: "AMD_SL_SEPARATOR",
+	0x8201: "AMD_SPL_TABLE_ROM", 0x8202: "AMD_PSP_BL_STAGE_1", 0x8203: "AMD_PSP_KEYDB", 0x8204: "AMD_SPL_TABLE_FW",
+	0x8205: "AMD_PSP_BL_STAGE_2", 0x8206: "AMD_PSP_L0_SEC_POL", 0x8207: "AMD_PMFW0", 0x8208: "AMD_MP2_CONFIG", 0x8209: "AMD_MP2_FW",
+	0x823a: "AMD_MID_SMU", 0x823b: "AMD_PM_FW1",
 }
+
+// AMD's boot loaders have 48 numbers in a row.
+const firstAMDLoader, lastAMDLoader = 0x820a, 0x8239
 
 func (t EventType) String() string {
 	if name, ok := typeNames[t]; ok {
 		return name
+	}
+	if t >= firstAMDLoader && t <= lastAMDLoader {
+		return fmt.Sprintf("AMD_ABL_%d", t-firstAMDLoader+1)
 	}
 	return fmt.Sprintf("0x%08x", uint32(t))
 }

@@ -208,6 +208,13 @@ func (c *catalogue) tables() {
 	c.event("a reference event cut short", 0, eventlog.EVNoAction, append([]byte("SP800-155 Event3"), bytes.Repeat([]byte{255}, 21)...))
 	c.event("a device event with a path of 2^64 bytes", 2, eventlog.EVEFISPDMFirmwareBlob,
 		wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U16(0).U32(0).U32(1).U32(0).U32(max32).U64(0).U64(max64).Out())
+	c.event("an H-CRTM component longer than its event", 0, eventlog.EVNoAction, []byte("H-CRTM CompMeas\x00\xffACM"))
+	c.event("an H-CRTM measurement of 64 KiB", 0, eventlog.EVNoAction, []byte("H-CRTM CompMeas\x00\x01a\x00\xff\xff\x0b\x00"))
+	engine := wire.NewLE().Bytes([]byte("IntelCSxEEvent01\x00\x00\x00\x00")).U32(2).Out()
+	c.event("a record of 4 GiB of Intel's engine", 0, eventlog.EVNonhostInfo, append(engine, 0, 3, 0, 0, 255, 255, 255, 255))
+	c.event("20000 empty records of Intel's engine", 0, eventlog.EVNonhostInfo, slices.Concat(engine, make([]byte, 8*20000), []byte{1}))
+	c.event("a Secure Boot policy whose digest is past its end", 12, eventlog.EVEventTag,
+		boundary(sipa(0x50029, wire.NewLE().U32(1).U32(max32).U16(0x0b).U16(0xffff).U32(0).U32(max32).Out())))
 	c.event("an NV event cut short", 0, eventlog.EVNoAction, []byte("NvIndexDynamic \x00\x01\x00"))
 }
 
@@ -317,6 +324,9 @@ func (c *catalogue) lists() {
 	c.add("a CBOR array of 2^64", []byte{0x9b, 255, 255, 255, 255, 255, 255, 255, 255, 0xa5, 0, 0, 1, 0})
 	c.add("a CBOR digest of 2^63 bytes", []byte{0x81, 0xa5, 0, 0, 1, 0, 3, 0x81, 0xa2, 0, 0x0b, 1, 0x5b, 0x7f, 255, 255, 255, 255, 255, 255, 255})
 	c.add("CBOR arrays nested 10000 deep", bytes.Repeat([]byte{0x81}, 10000))
+	c.add("a CBOR content nested 10000 deep", slices.Concat([]byte{0x81, 0xa5, 0, 0, 1, 0, 3, 0x80, 9, 0x18, 77, 10}, bytes.Repeat([]byte{0x81}, 10000)))
+	c.add("a CBOR content of 2^64 entries", []byte{0x81, 0xa5, 0, 0, 1, 0, 3, 0x80, 9, 0x18, 77, 10, 0xbb, 255, 255, 255, 255, 255, 255, 255, 255, 0})
+	c.add("a launcher's record of 4 GiB", []byte{0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 13, 3, 0, 0, 0, 0, 80, 0, 0, 0, 5, 1, 255, 255, 255, 255})
 	c.add("a TLV of 4 GiB", []byte{0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 3, 255, 255, 255, 255, 4})
 	c.add("an IMA name of 4 GiB", wire.NewLE().U32(10).Bytes(make([]byte, 20)).U32(max32).Bytes([]byte("ima-ng")).Out())
 	c.add("IMA fields of 4 GiB", wire.NewLE().U32(10).Bytes(make([]byte, 20)).Sized32([]byte("ima-ng")).U32(max32).Out())
