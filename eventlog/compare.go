@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Values are PCR values from elsewhere: a TPM, a file, a quote. A bank that is there without a PCR was not read.
@@ -30,6 +31,7 @@ type PCRVerdict struct {
 	Actual     Hex         `json:"actual"`
 	Events     int         `json:"events"`
 	Note       string      `json:"note,omitempty"`
+	Quirk      string      `json:"quirk,omitempty"`      // a known deviation that it may be: see docs/eventlog.md
 	Hypothesis *Hypothesis `json:"hypothesis,omitempty"` // the first assumption under which the log gives the value
 }
 
@@ -58,6 +60,7 @@ func (l *Log) Compare(values Values) []PCRVerdict {
 			verdicts = append(verdicts, v)
 		}
 	}
+	l.weigh(verdicts)
 	return verdicts
 }
 
@@ -93,13 +96,16 @@ func (l *Log) judge(v *PCRVerdict, p *PCRReplay) {
 	case bytes.Equal(v.Actual, v.Replayed):
 		v.State = Match
 	case bytes.Equal(v.Actual, extended(v.Bank, v.Replayed, make(Hex, v.Bank.Size()))):
-		v.State = Capped
+		v.State, v.Quirk = Capped, "Q11"
 		v.Note = "the replayed value and one extend of zeroes: Windows closes a bank it does not use"
 	case !logged && isReset(v.Actual):
 		v.State = Match // all zeroes or all ones: PCR 17 to 22 differ in that between TPMs
 	case !logged:
 		v.State = Unlogged
 		v.Note = unloggedNote(v.Bank, v.PCR, v.Actual)
+		if strings.HasPrefix(v.Note, "systemd") {
+			v.Quirk = "Q3"
+		}
 	case v.PCR == imaPCR && l.paddedIMA(v.Bank, v.Actual):
 		v.State = Match
 		v.Note = fmt.Sprintf("the kernel had no %s when it started: IMA padded its SHA-1 digests with zeroes", v.Bank)
@@ -156,6 +162,7 @@ func (l *Log) explainDifference(bank Alg, pcr int, value Hex) *Hypothesis {
 	fits := func(start Hex, digests []Hex) bool { return bytes.Equal(fold(bank, start, digests), value) }
 	for _, search := range []func() *Hypothesis{
 		func() *Hypothesis { return otherStart(bank, pcr, digests, fits) },
+		func() *Hypothesis { return bootPhases(bank, pcr, start, digests, fits) },
 		func() *Hypothesis { return missingExit(bank, pcr, start, digests, fits) },
 		func() *Hypothesis { return l.olderLog(bank, pcr, value) },
 		func() *Hypothesis { return earlierValue(bank, start, digests, value) },
@@ -176,17 +183,48 @@ func fold(bank Alg, start Hex, digests []Hex) Hex {
 	return value
 }
 
-// otherStart tries the localities TPM2_Startup may come from.
+// otherStart tries the localities TPM2_Startup may come from; an H-CRTM makes it 4 as well (PFP, "PCR[0] initial value").
+// The PCRs of the dynamic root of trust start at zeroes or at ones.
 func otherStart(bank Alg, pcr int, digests []Hex, fits func(Hex, []Hex) bool) *Hypothesis {
+	if pcr >= firstDynamic && pcr <= lastDynamic {
+		for _, fill := range []byte{0, 0xff} {
+			if fits(bytes.Repeat([]byte{fill}, bank.Size()), digests) {
+				return &Hypothesis{Code: "other_start", Text: fmt.Sprintf("PCR %d started at %02x, which the log does not say", pcr, fill)}
+			}
+		}
+	}
 	if pcr != 0 {
 		return nil
 	}
-	for _, locality := range []byte{0, 3, 4} {
+	for locality := range byte(5) {
 		start := make(Hex, bank.Size())
 		start[len(start)-1] = locality
 		if fits(start, digests) {
 			return &Hypothesis{Code: "other_start", Quirk: "Q10",
 				Text: fmt.Sprintf("PCR 0 started at locality %d, which the log does not say", locality)}
+		}
+	}
+	return nil
+}
+
+// phasePCR is where systemd measures how far a boot has come, and phases are its words, in their order
+// (systemd-pcrphase.service). A boot without an initrd has not all of them.
+const phasePCR = 11
+
+var phases = []string{"enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"}
+
+// bootPhases tries what systemd measures into the PCR that its stub began.
+func bootPhases(bank Alg, pcr int, start Hex, digests []Hex, fits func(Hex, []Hex) bool) *Hypothesis {
+	if pcr != phasePCR {
+		return nil
+	}
+	for first := range phases {
+		tail := slices.Clone(digests)
+		for last, word := range phases[first:] {
+			if tail = append(tail, bank.Sum([]byte(word))); fits(start, tail) {
+				return &Hypothesis{Code: "boot_phases", Quirk: "Q3", Text: "systemd measured the phases " +
+					strings.Join(phases[first:first+last+1], ", ") + " after the log had ended: its own log tells (--with systemd)"}
+			}
 		}
 	}
 	return nil
@@ -280,4 +318,52 @@ func oneEventLess(bank Alg, start Hex, digests []Hex, value Hex) *Hypothesis {
 		bank.extend(before, d)
 	}
 	return nil
+}
+
+// weigh looks at the verdicts of a bank together: where one PCR differs and nothing explains it, what became of the others
+// does.
+func (l *Log) weigh(verdicts []PCRVerdict) {
+	for from := 0; from < len(verdicts); {
+		to := from
+		for to < len(verdicts) && verdicts[to].Bank == verdicts[from].Bank {
+			to++
+		}
+		bank := verdicts[from:to]
+		matching := func(first, last int) bool { // PCRs that the log speaks of, one at least
+			n := 0
+			for i := range bank {
+				if p := &bank[i]; p.PCR >= first && p.PCR <= last && p.Events > 0 {
+					if p.State != Match {
+						return false
+					}
+					n++
+				}
+			}
+			return n > 0
+		}
+		for i := range bank {
+			p := &bank[i]
+			switch {
+			case p.State != Differs || p.Hypothesis != nil:
+			case p.PCR == 0 && matching(1, pcrCount-1):
+				p.Quirk, p.Note = "Q10", "no start value fits, and the log gives every other PCR: the firmware's log may be incomplete"
+			case p.PCR >= 4 && matching(0, 3) && l.endsEarly():
+				p.Quirk, p.Note = "Q18", "the log ends before ExitBootServices, and gives the PCRs of the firmware: its area may have been full"
+			}
+		}
+		from = to
+	}
+}
+
+// endsEarly tells whether this is a UEFI log that has no word of the end of the boot services.
+func (l *Log) endsEarly() bool {
+	uefi := false
+	for i := range l.Events {
+		e := &l.Events[i]
+		uefi = uefi || e.Type == EVEFIBootServicesApp || e.Type == EVEFIVariableBoot
+		if e.PCR == 5 && bytes.HasPrefix(e.Data, []byte("Exit Boot Services")) {
+			return false
+		}
+	}
+	return uefi
 }

@@ -103,11 +103,12 @@ type Note struct {
 	Offset int    `json:"offset"`
 	Event  int    `json:"event"` // number of the event it belongs to, -1 for none
 	Text   string `json:"text"`
+	Quirk  string `json:"quirk,omitempty"` // a known deviation: see docs/eventlog.md
 }
 
 // note adds a Note.
 func (l *Log) note(code string, offset, event int, text string) {
-	l.Notes = append(l.Notes, Note{Code: code, Offset: offset, Event: event, Text: text})
+	l.Notes = append(l.Notes, Note{Code: code, Offset: offset, Event: event, Text: text, Quirk: noteQuirks[code]})
 }
 
 // Append adds the events of a log that was written later in the same boot: IMA's, or systemd's. Offsets stay those in

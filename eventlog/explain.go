@@ -405,14 +405,3 @@ func (t *teller) holds(pcr, n int) string {
 	}
 	return strings.Join(order, ", ")
 }
-
-// quirkText says what a deviation is. The numbers are those of docs/eventlog.md.
-func quirkText(code string) string {
-	switch code {
-	case "Q7":
-		return "an old shim logged one byte more than it measured"
-	case "Q9":
-		return "the firmware measured another version string than it logged, as some servers do"
-	}
-	return code
-}

@@ -132,6 +132,11 @@ func parseTCG(data []byte) *Log {
 		slab, _, _ = f.next(&l.Events[i], slab)
 		l.Events[i].Number = i
 	}
+	if spec == nil && events > 0 {
+		if locality, ok := startupLocality(&l.Events[0]); ok {
+			l.note("opens_with_locality", 0, 0, fmt.Sprintf("the log opens with the startup locality %d instead of a header", locality))
+		}
+	}
 	l.Size = end
 	l.noteEnd(data, end, why)
 	l.survey()

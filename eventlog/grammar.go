@@ -1,6 +1,10 @@
 package eventlog
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Finding is something about a log that does not look like a boot. Firmware deviates a lot, so a finding is a question,
 // not an accusation.
@@ -9,6 +13,7 @@ type Finding struct {
 	PCR   int    `json:"pcr"`
 	Event int    `json:"event"` // -1 where it is about no single event
 	Text  string `json:"text"`
+	Quirk string `json:"quirk,omitempty"` // a known deviation: see docs/eventlog.md
 }
 
 // afterSeparator has what may still be measured into a PCR once firmware has separated it from the boot (PFP, "PCR
@@ -27,6 +32,9 @@ func (l *Log) Grammar() []Finding {
 	if l.CC || (l.Format != FormatAgile && l.Format != FormatSHA1) {
 		return findings
 	}
+	if f := l.firmwarePrograms(); f != nil {
+		findings = append(findings, *f)
+	}
 	var separators [8]int
 	var last [8]*Event // the first event after the separator that should not be there
 	for i := range l.Events {
@@ -37,14 +45,15 @@ func (l *Log) Grammar() []Finding {
 		switch {
 		case e.Type == EVSeparator:
 			if separators[e.PCR]++; separators[e.PCR] == 2 {
-				findings = append(findings, Finding{"second_separator", int(e.PCR), e.Number, "a second separator"})
+				findings = append(findings, Finding{Code: "second_separator", PCR: int(e.PCR), Event: e.Number, Text: "a second separator"})
 			}
 			if d, _ := decodeSeparator(e); d.(Separator).Error {
-				findings = append(findings, Finding{"firmware_error", int(e.PCR), e.Number, d.String()})
+				findings = append(findings, Finding{Code: "firmware_error", PCR: int(e.PCR), Event: e.Number, Text: d.String()})
 			}
 		case separators[e.PCR] > 0 && last[e.PCR] == nil && !allowedAfter(e):
 			last[e.PCR] = e
-			findings = append(findings, Finding{"after_separator", int(e.PCR), e.Number, fmt.Sprintf("%s after the separator", e.Type)})
+			findings = append(findings, Finding{Code: "after_separator", PCR: int(e.PCR), Event: e.Number,
+				Text: fmt.Sprintf("%s after the separator", e.Type), Quirk: lateQuirk(e)})
 		}
 	}
 	var without []int
@@ -54,8 +63,8 @@ func (l *Log) Grammar() []Finding {
 		}
 	}
 	if without != nil {
-		findings = append(findings, Finding{"no_separator", without[0], -1,
-			fmt.Sprintf("PCR %s without a separator: the log is not whole, its events are not what they are called, or the firmware is old", ranges(without))})
+		findings = append(findings, Finding{Code: "no_separator", PCR: without[0], Event: -1,
+			Text: fmt.Sprintf("PCR %s without a separator: the log is not whole, its events are not what they are called, or the firmware is old", ranges(without))})
 	}
 	return findings
 }
@@ -67,4 +76,40 @@ func allowedAfter(e *Event) bool {
 		}
 	}
 	return false
+}
+
+// lateQuirk names the deviation behind an event that comes after the separator: firmware of several vendors measures option
+// ROMs late, and puts settings of its own beside the Secure Boot variables.
+func lateQuirk(e *Event) string {
+	late := map[uint32][]EventType{
+		2: {EVEFIBootServicesDriver, EVEFIRuntimeDriver, EVEFIAction, EVAction, EVNonhostCode, EVNonhostConfig, EVNonhostInfo, EVEventTag, EVCompactHash},
+		7: {EVAction, EVEventTag, EVCompactHash, EVPlatformConfigFlags},
+	}
+	if slices.Contains(late[e.PCR], e.Type) {
+		return "Q17"
+	}
+	return ""
+}
+
+// firmwarePrograms finds the first program that firmware started out of its own volumes, or before it turned to the boot
+// options; nil where there is none.
+func (l *Log) firmwarePrograms() *Finding {
+	separated := false
+	for i := range l.Events {
+		e := &l.Events[i]
+		switch {
+		case e.PCR != 4:
+		case e.Type == EVSeparator:
+			separated = true
+		case e.Type == EVEFIBootServicesApp:
+			decoded, _ := e.Decode()
+			image, ok := decoded.(*ImageLoad)
+			if !ok || image.Path == nil || separated && !strings.Contains(image.Path.Text, "FvFile(") {
+				continue
+			}
+			return &Finding{Code: "firmware_program", PCR: 4, Event: e.Number, Quirk: "Q16",
+				Text: "the firmware started a program of its own: " + image.Path.Text}
+		}
+	}
+	return nil
 }

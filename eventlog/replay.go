@@ -150,7 +150,7 @@ func (l *Log) Replay() *Replay {
 			r.Banks = append(r.Banks, BankReplay{Alg: bank})
 			continue
 		}
-		r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1,
+		r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1, Quirk: "Q26",
 			Text: fmt.Sprintf("the bank %s cannot be computed here", bank)})
 	}
 	// A replay is hashing and nothing else, so a long log takes a core per bank.

@@ -7,17 +7,25 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// QuoteCheck compares a quote that Windows put into its log with the replay. The signature is not checked: the key is
-// not in the log.
+// QuoteCheck compares a quote that Windows put into its log with the replay. The key is not in the log, so what the signature
+// is worth somebody else has to tell: Rules.Signed.
 type QuoteCheck struct {
 	Event int    `json:"event"`
 	Bank  Alg    `json:"bank"`
 	PCRs  []int  `json:"pcrs"`
 	Match bool   `json:"match"` // the quoted digest is that of the replayed PCRs
 	Note  string `json:"note,omitempty"`
+	AIK   string `json:"aik,omitempty"` // the name that Windows has for the key
+
+	attest, signature []byte
 }
 
-const sipaQuote = 0x80080001
+// The records of a quote, in their order.
+const (
+	sipaQuote     = 0x80080001
+	sipaSignature = 0x80080002
+	sipaAIK       = 0x80080003
+)
 
 // TrustPoints checks every quote of the log.
 func (l *Log) TrustPoints() []QuoteCheck {
@@ -34,13 +42,17 @@ func (l *Log) TrustPoints() []QuoteCheck {
 			continue
 		}
 		for r := range w.All() {
-			if r.ID != sipaQuote {
-				continue
+			switch {
+			case r.ID == sipaQuote:
+				if replay == nil {
+					replay = l.Replay()
+				}
+				checks = append(checks, checkQuote(e.Number, r.raw, replay))
+			case r.ID == sipaSignature && len(checks) > 0:
+				checks[len(checks)-1].signature = r.raw
+			case r.ID == sipaAIK && len(checks) > 0:
+				checks[len(checks)-1].AIK = r.Text
 			}
-			if replay == nil {
-				replay = l.Replay()
-			}
-			checks = append(checks, checkQuote(e.Number, r.raw, replay))
 		}
 	}
 	return checks
@@ -52,6 +64,7 @@ func checkQuote(event int, attest []byte, replay *Replay) QuoteCheck {
 	if len(attest) > 2 && bytes.HasPrefix(attest[2:], []byte{0xff, 'T', 'C', 'G'}) {
 		attest = attest[2:] // with the size in front
 	}
+	c.attest = attest
 	r := wire.BE(attest)
 	magic, kind := r.U32(), r.U16()
 	if magic != 0xff544347 || kind != 0x8018 {

@@ -45,20 +45,27 @@ type BrokenEvent struct {
 
 // Rules says what counts. The zero Rules is lenient where real firmware is sloppy.
 type Rules struct {
-	Strict bool     // what is not proven fails
-	Ignore []string // quirks such as "Q11" that are taken as they are
+	Strict bool         // what is not proven fails
+	Ignore []string     // deviations such as "Q11" that are taken as they are
+	Also   []NamedCheck // made elsewhere, and judged with the others
+
+	// Signed tells why signature is none of the right key over a TPMS_ATTEST, and what it is worth less for; nil where the
+	// key is not known.
+	Signed func(attest, signature []byte) (weakness string, err error)
 }
 
 // Verify checks the log in itself, and against values where they are given; nil values are not compared.
 func (l *Log) Verify(values Values, rules Rules) *Verification {
 	v := &Verification{PCRs: []PCRVerdict{}, Data: make(map[Binding]int), Broken: []BrokenEvent{}, Grammar: l.Grammar(), Quotes: l.TrustPoints()}
+	v.Checks = slices.Clone(rules.Also)
 	v.checkComplete(l)
 	v.checkData(l)
-	v.checkGrammar()
-	v.checkQuotes()
+	v.checkGrammar(&rules)
+	v.checkQuotes(&rules)
 	if values != nil {
 		v.PCRs = l.Compare(values)
-		v.checkPCRs(rules)
+		v.checkPCRs(&rules)
+		v.checkUnknown(values)
 	}
 	if rules.Strict {
 		for i := range v.Checks {
@@ -117,20 +124,42 @@ func (v *Verification) checkData(l *Log) {
 	v.add("data", Pass, "%d events say what was measured, %d only name it", v.Data[Bound], v.Data[Label])
 }
 
-func (v *Verification) checkGrammar() {
-	if len(v.Grammar) == 0 {
+// checkGrammar: what vendors are known to do is told by its number, and is no oddity.
+func (v *Verification) checkGrammar(rules *Rules) {
+	var odd []Finding
+	said := make(map[string]bool)
+	for _, f := range v.Grammar {
+		switch {
+		case f.Quirk == "":
+			odd = append(odd, f)
+		case !said[f.Quirk]:
+			said[f.Quirk] = true
+			v.deviation(f.Quirk, rules, "PCR %d, event %d: %s", f.PCR, f.Event, f.Text)
+		}
+	}
+	if len(odd) == 0 {
 		v.add("grammar", Pass, "PCR 0 to 7 were separated once, and only the boot came after")
 		return
 	}
-	first := v.Grammar[0]
-	v.add("grammar", NotProven, "%d oddities, the first in PCR %d: %s", len(v.Grammar), first.PCR, first.Text)
+	v.add("grammar", NotProven, "%d oddities, the first in PCR %d: %s", len(odd), odd[0].PCR, odd[0].Text)
 }
 
-func (v *Verification) checkQuotes() {
-	for _, q := range v.Quotes {
+// deviation adds a check about a known deviation, which is none where it is ignored.
+func (v *Verification) deviation(quirk string, rules *Rules, format string, args ...any) {
+	outcome := NotProven
+	if rules.ignores(quirk) {
+		outcome = Pass
+	}
+	v.add("deviation", outcome, "%s: %s", quirk, fmt.Sprintf(format, args...))
+}
+
+func (v *Verification) checkQuotes(rules *Rules) {
+	for i := range v.Quotes {
+		q := &v.Quotes[i]
 		switch {
 		case q.Match:
 			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s", q.Event, q.Bank, ranges(q.PCRs))
+			v.checkSignature(q, rules)
 		case q.Note != "":
 			v.add("trust_point", NotProven, "event %d: %s", q.Event, q.Note)
 		default:
@@ -139,15 +168,39 @@ func (v *Verification) checkQuotes() {
 	}
 }
 
+// checkSignature: anybody can write a quote that fits his log; a TPM's signature is what he cannot write.
+func (v *Verification) checkSignature(q *QuoteCheck, rules *Rules) {
+	const name = "trust_point_signature"
+	switch {
+	case len(q.signature) == 0:
+		v.add(name, NotProven, "event %d: the quote has no signature", q.Event)
+		return
+	case rules.Signed == nil:
+		v.add(name, NotProven, "event %d: signed by %s, whose public key was not given", q.Event, orNothing(q.AIK))
+		return
+	}
+	weakness, err := rules.Signed(q.attest, q.signature)
+	switch {
+	case err != nil:
+		v.add(name, Fail, "event %d: not a signature of the given key: %s", q.Event, err)
+	case weakness != "" && !rules.ignores("Q14"):
+		v.add(name, NotProven, "Q14: event %d: signed by the given key, %s", q.Event, weakness)
+	default:
+		v.add(name, Pass, "event %d: signed by the given key", q.Event)
+	}
+}
+
+// ignored is what becomes of a PCR whose deviation is taken as it is.
+const ignored PCRState = "ignored"
+
 // checkPCRs sums the verdicts up, one check for each state that occurs.
-func (v *Verification) checkPCRs(rules Rules) {
+func (v *Verification) checkPCRs(rules *Rules) {
 	states := make(map[PCRState]map[Alg][]int)
 	for i := range v.PCRs {
 		p := &v.PCRs[i]
 		state := p.State
-		if state == Capped && slices.Contains(rules.Ignore, "Q11") ||
-			state == Differs && p.Hypothesis != nil && slices.Contains(rules.Ignore, p.Hypothesis.Quirk) && p.Hypothesis.Quirk != "" {
-			state = Match
+		if state != Match && rules.ignores(p.quirk()) {
+			state = ignored
 		}
 		if state == Match && p.Events == 0 {
 			continue // untouched, as the log says: nothing to be proud of
@@ -163,6 +216,7 @@ func (v *Verification) checkPCRs(rules Rules) {
 		text    string
 	}{
 		{Match, Pass, "the log gives these values"},
+		{ignored, Pass, "taken as they are, a known deviation that is ignored"},
 		{Differs, Fail, "the log gives other values"},
 		{Unlogged, NotProven, "extended, and not in the log"},
 		{Capped, NotProven, "closed by Windows, which does not use the bank"},
@@ -174,6 +228,23 @@ func (v *Verification) checkPCRs(rules Rules) {
 	}
 	if len(v.PCRs) == 0 {
 		v.add("pcr", NotProven, "no PCR value to compare with")
+	}
+}
+
+// quirk is the deviation that a verdict rests on.
+func (p *PCRVerdict) quirk() string {
+	if p.Hypothesis != nil && p.Hypothesis.Quirk != "" {
+		return p.Hypothesis.Quirk
+	}
+	return p.Quirk
+}
+
+// checkUnknown names the banks that have values and whose hash is not known here.
+func (v *Verification) checkUnknown(values Values) {
+	for _, bank := range slices.Sorted(maps.Keys(values)) {
+		if !bank.Known() && len(values[bank]) > 0 {
+			v.add("bank_not_checked", NotProven, "Q26: the hash of bank %s cannot be computed here", bank)
+		}
 	}
 }
 

@@ -42,11 +42,14 @@ func verdict(t *testing.T, log *eventlog.Log, values eventlog.Values, bank event
 	return eventlog.PCRVerdict{}
 }
 
+// byAnybody believes every signature: the quotes of eventlog/synth have none.
+func byAnybody(_, _ []byte) (string, error) { return "", nil }
+
 func TestATrueLogVerifies(t *testing.T) {
 	for name, boot := range boots {
 		rec := boot(synth.Default())
 		log := mustParse(t, rec.Log)
-		v := log.Verify(live(rec, log.Banks...), eventlog.Rules{})
+		v := log.Verify(live(rec, log.Banks...), eventlog.Rules{Signed: byAnybody})
 		for _, c := range v.Checks {
 			if c.Outcome != eventlog.Pass {
 				t.Errorf("%s: %s %s: %s", name, c.Name, c.Outcome, c.Text)
