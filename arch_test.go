@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"internal":              {"internal/fail"},
 	"internal/wire":         {},
 	"eventlog/files":        {"eventlog", "internal/authenticode"},
+	"pcr/baseline":          {"pcr", "eventlog", "tpm", "internal/fail"},
 	"pcr/predict":           {"eventlog", "internal/authenticode", "internal/wire", "internal/fail"}, // no TPM
 	"internal/authenticode": {"internal/wire"},
 	"internal/fail":         {},

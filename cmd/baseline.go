@@ -52,13 +52,20 @@ func (o *measuredFlags) measure(a *app, t tpm.Conn) (*baseline.Measured, error) 
 	m := &baseline.Measured{}
 	var err error
 	if o.pcrs != "" {
-		m.Values, err = a.valuesFile(o.pcrs)
+		var f *bootFile
+		if f, err = a.readBoot(o.pcrs); err == nil {
+			m.Values, err = f.needValues()
+			m.Log, m.Source = f.log, f.name // evidence has both
+		}
 	} else {
 		m.Origin = t.Origin()
 		m.Values, err = pcr.Read(t, nil)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if m.Log != nil && len(o.logs) == 0 {
+		return m, nil
 	}
 	m.Log, m.Source, err = o.log(a, m.Origin)
 	return m, err

@@ -83,13 +83,9 @@ func (o *baselineCheckFlags) signature(a *app, b *baseline.Baseline) ([]eventlog
 		}
 		return one(eventlog.NotProven, "there is one of key %s; --key says whose it must be", b.Signature.Key)
 	}
-	data, err := a.readInput(o.key, maxKeyText)
+	pin, err := a.readPin(o.key)
 	if err != nil {
 		return nil, err
-	}
-	pin, err := quote.ParsePin(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.key, err)
 	}
 	if b.Signature == nil {
 		return one(eventlog.Fail, "the baseline is not signed")

@@ -26,7 +26,8 @@ func (a *app) eventlogCommand() *cobra.Command {
 
 // sourceHelp is said by every verb that reads a log.
 const sourceHelp = `FILE is any log: TCG crypto-agile or SHA-1, CCEL, Windows WBCL and bundles of them, IMA lists, systemd's log, CEL as JSON,
-CBOR or TLV, also as hex or base64; "-" is stdin. Without FILE it is the log of the running system.`
+CBOR or TLV, also as hex or base64, or the log in evidence or in a baseline; "-" is stdin. Without FILE it is the log of
+the running system.`
 
 // logFlags say which logs are read.
 type logFlags struct {
@@ -60,11 +61,12 @@ func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
 		}
 		return parseLog(data, source)
 	}
-	data, err := a.readInput(args[0], eventlog.MaxSize)
+	f, err := a.readBoot(args[0])
 	if err != nil {
 		return nil, args[0], err
 	}
-	return parseLog(data, args[0])
+	log, err := f.needLog()
+	return log, args[0], err
 }
 
 // liveLog asks Windows for its log by way of the TPM Base Services, and reads files everywhere else.

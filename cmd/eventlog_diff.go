@@ -1,36 +1,45 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
-	"github.com/vtpmctl/vtpmctl/internal/file"
 	"github.com/vtpmctl/vtpmctl/internal/out"
+	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
 // logDiffDoc is the result of eventlog diff.
 type logDiffDoc struct {
-	Before string `json:"before"`
-	After  string `json:"after"`
+	Before     string `json:"before"`
+	After      string `json:"after"`
+	BeforeKind string `json:"before_kind"` // "event log", "PCR values", "evidence" or "baseline"
+	AfterKind  string `json:"after_kind"`
 	*eventlog.Diff
+	Unexplained []unexplained    `json:"unexplained"` // PCR values that a log does not lead to
+	Differences []pcr.Difference `json:"differences"` // PCR values that differ, where both sides have some
 
-	log *eventlog.Log
+	log *eventlog.Log // to name registers
+}
+
+// unexplained is a PCR whose value does not follow from a log.
+type unexplained struct {
+	In string `json:"in"` // the side that has the value
+	eventlog.PCRVerdict
 }
 
 func (logDiffDoc) Schema() string { return "vtpmctl.eventlog-diff/v1" }
 
 func (d logDiffDoc) Table(t *out.Table) {
 	if d.Equal {
-		t.Text("equal: both logs measured the same")
-		return
+		t.Text("equal: both measured the same")
 	}
-	t.Head("PCR", "NAME", "SAME", "CHANGED", "ADDED", "REMOVED", "MOVED")
+	if len(d.PCRs) > 0 {
+		t.Head("PCR", "NAME", "SAME", "CHANGED", "ADDED", "REMOVED", "MOVED")
+	}
 	for _, p := range d.PCRs {
 		counts := make(map[string]int)
 		for _, c := range p.Changes {
@@ -38,12 +47,38 @@ func (d logDiffDoc) Table(t *out.Table) {
 		}
 		t.Row(p.PCR, out.Dim(registerName(d.log, p.PCR)), p.Same, counts["changed"], counts["added"], counts["removed"], counts["moved"])
 	}
+	for _, n := range d.Volatile {
+		t.Text("PCR %d: nothing but counters and load addresses differs", n)
+	}
+	d.values(t)
 	for _, p := range d.PCRs {
 		t.Title("PCR %d", p.PCR)
 		for _, c := range p.Changes {
 			change(t, c)
 		}
 	}
+}
+
+// values shows PCR values that a log does not explain, or that differ.
+func (d logDiffDoc) values(t *out.Table) {
+	if len(d.Unexplained) > 0 {
+		t.Head("PCR", "NAME", "BANK", "EVENTS", "STATE", "IN")
+	}
+	for _, u := range d.Unexplained {
+		t.Row(u.PCR, out.Dim(registerName(d.log, u.PCR)), u.Bank, u.Events, string(u.State), u.In)
+	}
+	for _, u := range d.Unexplained {
+		t.Text("%s:%d", u.Bank.String(), u.PCR)
+		t.Field("  log", u.Replayed)
+		t.Field("  actual", u.Actual)
+		if u.Note != "" {
+			t.Field("  note", u.Note)
+		}
+		if u.Hypothesis != nil {
+			t.Field("  perhaps", u.Hypothesis.Text)
+		}
+	}
+	differenceTable(t, d.Differences)
 }
 
 func change(t *out.Table, c eventlog.Change) {
@@ -63,126 +98,142 @@ func change(t *out.Table, c eventlog.Change) {
 func (a *app) eventlogDiffCommand() *cobra.Command {
 	return a.command(verb{
 		use:   "diff BEFORE [AFTER]",
-		short: "compare what two boots measured, event by event",
-		long: `BEFORE and AFTER are logs of any form; without AFTER it is the log of the running system. Each PCR is aligned by itself,
-and where the same thing was measured in both, what differs inside is named: the words of a command line, the entries of
-db and dbx, partitions, Windows' settings. Load addresses do not count. The exit status is 7 where the logs differ.`,
-		example: "vtpmctl eventlog diff yesterday.bin\nvtpmctl eventlog diff before.bin after.bin -o json",
-		args:    cobra.RangeArgs(1, 2),
-		exits:   []fail.Kind{fail.AnswerNo, fail.BadInput, fail.MissingInput, fail.Permission},
+		short: "compare what two boots measured, event by event, or a log with PCR values",
+		long: `BEFORE and AFTER are logs of any form, files of PCR values, baselines or evidence, told apart by their content; without
+AFTER it is the log of the running system. Logs are aligned PCR by PCR, and where the same thing was measured in both, what
+differs inside is named: the words of a command line, the entries of db and dbx, partitions, Windows' settings. What every boot
+measures anew, such as load addresses and Windows' counters, does not count.
+
+Where one side has PCR values, the log of the other side, or its own, is replayed, and the PCRs that it does not explain are named.
+Of evidence nothing is verified here: vtpmctl verify does that. The exit status is 7 where something differs.`,
+		example: "vtpmctl eventlog diff yesterday.bin\nvtpmctl eventlog diff before.bin after.bin -o json\n" +
+			"vtpmctl eventlog diff baseline.json evidence.json\nvtpmctl eventlog diff boot.bin pcrs.json",
+		args:  cobra.RangeArgs(1, 2),
+		exits: []fail.Kind{fail.AnswerNo, fail.BadInput, fail.MissingInput, fail.Permission},
 		run: func(_ context.Context, args []string) (out.Doc, error) {
-			before, beforeName, err := a.readLog(args[:1])
+			before, err := a.readBoot(args[0])
 			if err != nil {
 				return nil, err
 			}
-			after, afterName, err := a.readLog(args[1:])
+			after, err := a.laterBoot(args[1:])
 			if err != nil {
 				return nil, err
 			}
-			doc := logDiffDoc{Before: beforeName, After: afterName, Diff: eventlog.DiffLogs(before, after), log: after}
+			doc := diffBoots(before, after)
 			if !doc.Equal {
-				return doc, fail.E(fail.AnswerNo, "%d PCRs were measured differently", len(doc.PCRs))
+				return doc, fail.E(fail.AnswerNo, "%d PCRs were measured differently", doc.differing().Len())
 			}
 			return doc, nil
 		},
 	})
 }
 
-// convertDoc is the result of eventlog convert.
-type convertDoc struct {
-	Source string `json:"source"`
-	File   string `json:"file"`
-	Format string `json:"format"`
-	Events int    `json:"events"`
-	Size   int    `json:"size"`
-
-	Anonymised bool             `json:"anonymised"`
-	Blanked    []eventlog.Blank `json:"blanked"` // what --anonymise took out
+// laterBoot reads AFTER, or the log of the running system.
+func (a *app) laterBoot(args []string) (*bootFile, error) {
+	if len(args) > 0 {
+		return a.readBoot(args[0])
+	}
+	log, source, err := a.readLog(nil)
+	return &bootFile{name: source, kind: "event log", log: log}, err
 }
 
-func (convertDoc) Schema() string { return "vtpmctl.eventlog-convert/v1" }
+// diffBoots compares what two files tell: their logs, and each one's PCR values with its own log or the other's.
+func diffBoots(before, after *bootFile) logDiffDoc {
+	before.cover(after)
+	after.cover(before)
+	doc := logDiffDoc{
+		Before: before.name, After: after.name, BeforeKind: before.kind, AfterKind: after.kind,
+		Diff: &eventlog.Diff{PCRs: []eventlog.PCRDiff{}, Volatile: []int{}}, Unexplained: []unexplained{}, Differences: []pcr.Difference{},
+		log: firstLog(after.log, before.log),
+	}
+	if before.log != nil && after.log != nil {
+		doc.Diff = eventlog.DiffLogs(before.log, after.log)
+	}
+	doc.explain(before, firstLog(before.log, after.log))
+	doc.explain(after, firstLog(after.log, before.log))
+	if before.values != nil && after.values != nil {
+		doc.compare(before.values, after.values)
+	}
+	doc.Equal = doc.differing() == 0
+	return doc
+}
 
-func (d convertDoc) Table(t *out.Table) {
-	t.Text("%s: %d events as %s, %d bytes", d.File, d.Events, d.Format, d.Size)
-	if !d.Anonymised {
+// firstLog is the first log that is there.
+func firstLog(logs ...*eventlog.Log) *eventlog.Log {
+	for _, l := range logs {
+		if l != nil {
+			return l
+		}
+	}
+	return &eventlog.Log{}
+}
+
+// cover leaves of the other side what a baseline covers: it says nothing of other PCRs.
+func (f *bootFile) cover(other *bootFile) {
+	if f.kind != "baseline" {
 		return
 	}
-	broken := 0
-	if len(d.Blanked) > 0 {
-		t.Head("#", "PCR", "TYPE", "DATA", "TAKEN OUT")
+	var set pcr.Set
+	for _, b := range f.values.Selection() {
+		set |= b.PCRs
 	}
-	for _, b := range d.Blanked {
-		if b.Binding == eventlog.Broken {
-			broken++
+	if other.log != nil {
+		other.log = other.log.Only(set.Has)
+	}
+	if other.values != nil {
+		values := &pcr.Values{}
+		for _, b := range other.values.Banks {
+			for _, p := range b.PCRs {
+				if set.Has(p.PCR) {
+					values.Set(b.Bank, p.PCR, p.Digest)
+				}
+			}
 		}
-		t.Row(b.Event, b.PCR, b.Type, binding(eventlog.Check{Binding: b.Binding}), strings.Join(b.What, ", "))
+		other.values = values
 	}
-	t.Text("%d events lost what names this machine; of %d of them the digest covers it, and they read as BROKEN now.", len(d.Blanked), broken)
-	t.Text("The digests are as they were: the log replays to the same PCRs. Look through it before you share it.")
 }
 
-// encodings are the formats a log is written in.
-var encodings = map[eventlog.Format]func(*eventlog.Log) ([]byte, error){
-	eventlog.FormatAgile:   (*eventlog.Log).WriteAgile,
-	eventlog.FormatCELJSON: (*eventlog.Log).WriteCELJSON,
-	eventlog.FormatCELCBOR: func(l *eventlog.Log) ([]byte, error) { return l.WriteCELCBOR(), nil },
-	eventlog.FormatCELTLV:  func(l *eventlog.Log) ([]byte, error) { return l.WriteCELTLV(), nil },
+// explain adds the PCRs of f that log does not lead to.
+func (d *logDiffDoc) explain(f *bootFile, log *eventlog.Log) {
+	if f.values == nil || len(log.Events) == 0 {
+		return
+	}
+	for _, v := range log.Compare(f.values.ForLog()) {
+		if v.State != eventlog.Match && v.State != eventlog.BankAbsent {
+			d.Unexplained = append(d.Unexplained, unexplained{f.name, v})
+		}
+	}
 }
 
-func (a *app) eventlogConvertCommand() *cobra.Command {
-	var logs logFlags
-	var to, target string
-	var force, anonymise bool
-	names := []string{string(eventlog.FormatAgile), string(eventlog.FormatCELJSON), string(eventlog.FormatCELCBOR), string(eventlog.FormatCELTLV)}
-	return a.command(verb{
-		use:   "convert [FILE] --to FORMAT --out-file FILE",
-		short: "write a log in another format",
-		long: sourceHelp + `
+// compare adds the values that differ, of PCRs whose events do not tell it already.
+func (d *logDiffDoc) compare(before, after *pcr.Values) {
+	told := d.events()
+	for _, n := range d.Volatile {
+		told |= pcr.SetOf(n)
+	}
+	for _, diff := range pcr.Compare(before, after) {
+		if after.Get(diff.Bank, diff.PCR) != nil && !bytes.Equal(diff.Expected, diff.Actual) && !told.Has(diff.PCR) {
+			d.Differences = append(d.Differences, diff)
+		}
+	}
+}
 
-agile is the TCG's crypto-agile format, without padding and with every bank the log has; the others are encodings of the
-TCG's Canonical Event Log, which also hold IMA's and systemd's measurements. The digests stay as they are, so a replay gives
-the same. eventlog show -o tpm2 prints the YAML of tpm2_eventlog.
+// events are the PCRs in which events differ.
+func (d *logDiffDoc) events() (set pcr.Set) {
+	for _, p := range d.PCRs {
+		set |= pcr.SetOf(p.PCR)
+	}
+	return set
+}
 
---anonymise makes a log that can be shown to others: addresses of network cards, serial numbers, identifiers of disks,
-partitions and file systems, host names and network addresses become pseudonyms of the same length, the same one wherever
-they occur. The digests stay, so the PCRs replay; what a digest covered no longer fits it, and the result says where.
-Names of certificates, files and programs stay. What is in a name, such as that of a volume group, only a person can see.`,
-		example: "vtpmctl eventlog convert --to cel-json --out-file log.json\nvtpmctl eventlog convert dump.b64 --to agile --out-file boot.bin\n" +
-			"vtpmctl eventlog convert --anonymise --to agile --out-file share.bin",
-		args:  cobra.MaximumNArgs(1),
-		exits: []fail.Kind{fail.BadInput, fail.MissingInput, fail.Unsupported, fail.OutputExists, fail.Permission},
-		flags: func(f *pflag.FlagSet) {
-			logs.define(f)
-			f.StringVar(&to, "to", "", "`FORMAT` to write: "+strings.Join(names, ", "))
-			f.StringVar(&target, "out-file", "", "`FILE` to write; it must not exist yet")
-			f.BoolVar(&anonymise, "anonymise", false, "take out what names this machine and its disks")
-			f.BoolVar(&force, "force", false, "replace the file if it exists")
-		},
-		run: func(_ context.Context, args []string) (out.Doc, error) {
-			encode := encodings[eventlog.Format(to)]
-			switch {
-			case encode == nil:
-				return nil, fail.E(fail.Usage, "there is no format %q to convert to", to).Hint("--to takes %s", strings.Join(names, ", "))
-			case target == "":
-				return nil, fail.E(fail.Usage, "where to? --out-file is missing")
-			}
-			log, source, err := logs.read(a, args)
-			if err != nil {
-				return nil, err
-			}
-			doc := convertDoc{Source: source, File: target, Format: to, Events: len(log.Events), Anonymised: anonymise, Blanked: []eventlog.Blank{}}
-			if anonymise {
-				log, doc.Blanked = log.Anonymise()
-			}
-			data, err := encode(log)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", source, err)
-			}
-			if err := file.Write(target, data, file.Shared, force); err != nil {
-				return nil, err
-			}
-			doc.Size = len(data)
-			return doc, nil
-		},
-	})
+// differing are the PCRs that differ in any way.
+func (d *logDiffDoc) differing() pcr.Set {
+	set := d.events()
+	for _, u := range d.Unexplained {
+		set |= pcr.SetOf(u.PCR)
+	}
+	for _, v := range d.Differences {
+		set |= pcr.SetOf(v.PCR)
+	}
+	return set
 }

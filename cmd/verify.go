@@ -178,7 +178,7 @@ func (o *verifyFlags) expectation(a *app) (x quote.Expect, err error) {
 	if x.Nonce, err = o.nonce.bytes(a); err != nil {
 		return x, err
 	}
-	if x.Key, err = o.pin(a); err != nil || o.expect == "" {
+	if x.Key, err = a.pinned(o.ak, o.anyKey); err != nil || o.expect == "" {
 		return x, err
 	}
 	data, err := a.readInput(o.expect, quote.MaxEvidence)
@@ -197,23 +197,28 @@ func (o *verifyFlags) expectation(a *app) (x quote.Expect, err error) {
 	return x, err
 }
 
-// pin reads --ak; nil where it was not given.
-func (o *verifyFlags) pin(a *app) (*quote.Pin, error) {
-	switch name, isName := strings.CutPrefix(o.ak, "name:"); {
-	case o.ak == "":
+// pinned reads --ak; nil where it was not given.
+func (a *app) pinned(ak string, anyKey bool) (*quote.Pin, error) {
+	switch name, isName := strings.CutPrefix(ak, "name:"); {
+	case ak == "":
 		return nil, nil
 	case isName:
 		return quote.PinName(name)
-	case o.anyKey:
+	case anyKey:
 		return nil, fail.E(fail.Usage, "--ak and --any-ak contradict each other")
 	}
-	data, err := a.readInput(o.ak, maxKeyText)
+	return a.readPin(ak)
+}
+
+// readPin reads the public part of a key.
+func (a *app) readPin(path string) (*quote.Pin, error) {
+	data, err := a.readInput(path, maxKeyText)
 	if err != nil {
 		return nil, err
 	}
 	p, err := quote.ParsePin(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.ak, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
 }

@@ -276,3 +276,30 @@ func TestDeviationsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+func TestVariablesThatWereChangedSinceAreTold(t *testing.T) {
+	rec := synth.UKI(synth.Default())
+	log := mustParse(t, rec.Log)
+	now := make(map[string][]byte) // as the running system shows them
+	for i := range log.Events {
+		e := &log.Events[i]
+		if d, _ := e.Decode(); d.Kind() == "efi_variable" && e.Type != eventlog.EVEFIVariableAuthority {
+			v := d.(*eventlog.Variable)
+			now[v.Name] = e.Data[len(e.Data)-v.Size:]
+		}
+	}
+	read := func(name, _ string) ([]byte, bool) { data, ok := now[name]; return data, ok }
+	c, ok := log.CheckVariables(read)
+	if !ok || c.Outcome != eventlog.Pass || strings.Contains(c.Text, "Q2") {
+		t.Errorf("unchanged: %t %+v", ok, c)
+	}
+	now["BootOrder"] = []byte{1, 0}
+	delete(now, "db")
+	if c, _ := log.CheckVariables(read); !strings.Contains(c.Text, "1 are not to be seen any more (Q23)") || !strings.Contains(c.Text, "(Q22): BootOrder; PCR 1 may differ") {
+		t.Errorf("changed: %s", c.Text)
+	}
+	clear(now)
+	if c, ok := log.CheckVariables(read); ok && !strings.Contains(c.Text, "Q23") {
+		t.Errorf("none to be seen: %+v", c)
+	}
+}
