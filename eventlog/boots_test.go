@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,7 +61,10 @@ func TestLogsOfRealBootsAreTrueAndExplained(t *testing.T) {
 			log := mustParse(t, data)
 			values := bootValues(t, name+".pcrs")
 			v := log.Verify(values, eventlog.Rules{})
-			if v.Worst() == eventlog.Fail || len(v.Grammar) > 0 || len(v.PCRs) != 24*len(values) {
+			odd := func(f eventlog.Finding) bool {
+				return f.Quirk != "Q25" || !strings.HasPrefix(filepath.Base(name), "direct")
+			}
+			if v.Worst() == eventlog.Fail || slices.ContainsFunc(v.Grammar, odd) || len(v.PCRs) != 24*len(values) {
 				t.Errorf("%d PCRs, checks %+v", len(v.PCRs), v.Checks)
 			}
 			for _, p := range v.PCRs {

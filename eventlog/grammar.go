@@ -91,6 +91,9 @@ func lateQuirk(e *Event) string {
 	return ""
 }
 
+// qemuKernel is the place from which OVMF loads what QEMU hands over (OvmfPkg, QemuKernelLoaderFsDxe).
+const qemuKernel = "VenMedia(1428f772-b64a-441e-b8c3-9ebdd7f893c7)"
+
 // firmwarePrograms finds the first program that firmware started out of its own volumes, or before it turned to the boot
 // options; nil where there is none.
 func (l *Log) firmwarePrograms() *Finding {
@@ -104,7 +107,13 @@ func (l *Log) firmwarePrograms() *Finding {
 		case e.Type == EVEFIBootServicesApp:
 			decoded, _ := e.Decode()
 			image, ok := decoded.(*ImageLoad)
-			if !ok || image.Path == nil || separated && !strings.Contains(image.Path.Text, "FvFile(") {
+			switch {
+			case !ok || image.Path == nil:
+				continue
+			case strings.Contains(image.Path.Text, qemuKernel):
+				return &Finding{Code: "kernel_of_qemu", PCR: 4, Event: e.Number, Quirk: "Q25",
+					Text: "QEMU handed the kernel over (-kernel), and changed its header before: the digest is that of no file"}
+			case separated && !strings.Contains(image.Path.Text, "FvFile("):
 				continue
 			}
 			return &Finding{Code: "firmware_program", PCR: 4, Event: e.Number, Quirk: "Q16",
