@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -92,6 +94,18 @@ func (d *storyDoc) only(set pcr.Set) {
 	d.Story.PCRs = slices.DeleteFunc(d.PCRs, func(p eventlog.PCRTale) bool { return !set.Has(p.PCR) })
 }
 
+// runningCmdline is the command line of the running kernel, where its log is the one that is explained.
+func (a *app) runningCmdline(args []string) string {
+	if len(args) > 0 || a.Host.Root == nil {
+		return ""
+	}
+	text, err := fs.ReadFile(a.Host.Root, "proc/cmdline")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(text), "\n")
+}
+
 func (a *app) eventlogExplainCommand() *cobra.Command {
 	var logs logFlags
 	var filter eventFilter
@@ -126,7 +140,7 @@ values, each event with who measured it, what its digest covers and what would c
 			if err != nil {
 				return nil, err
 			}
-			doc := storyDoc{Source: source, Story: log.Explain(), Events: []eventlog.Sentence{}, Notes: log.Notes, log: log}
+			doc := storyDoc{Source: source, Story: log.ExplainRunning(a.runningCmdline(args)), Events: []eventlog.Sentence{}, Notes: log.Notes, log: log}
 			if a.format != out.FormatTable || page != "" {
 				doc.Events = slices.Collect(log.Sentences())
 			}

@@ -244,6 +244,15 @@ func utf16Text(data []byte) (string, bool) {
 	return printable([]byte(decodeUTF16(data)))
 }
 
+// encodeUTF16 is the other way round.
+func encodeUTF16(text string) []byte {
+	var data []byte
+	for _, u := range utf16.Encode([]rune(text)) {
+		data = binary.LittleEndian.AppendUint16(data, u)
+	}
+	return data
+}
+
 // decodeUTF16 decodes UTF-16LE up to the first NUL; an odd last byte is dropped, surrogates without a partner become
 // U+FFFD.
 func decodeUTF16(data []byte) string {

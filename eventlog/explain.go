@@ -59,6 +59,7 @@ type teller struct {
 	grub    int
 	program string      // the file of the last program that was started
 	options []*Variable // that have arguments
+	running string      // command line of the running kernel, "" if it is not known
 	stub    *Event      // with which the kernel's EFI stub measured its command line
 	initrd  bool        // the stub measured an initrd
 	quirks  map[string]bool
@@ -86,16 +87,20 @@ const (
 	maxCommands   = 20
 )
 
-func newTeller(l *Log) *teller {
-	t := &teller{log: l, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool)}
+func newTeller(l *Log, running string) *teller {
+	t := &teller{log: l, running: running, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool)}
 	t.story.SecureBoot = notMeasured
 	t.story.Quirks = []Quirk{}
 	return t
 }
 
 // Explain tells the story of the log.
-func (l *Log) Explain() *Story {
-	t := newTeller(l)
+func (l *Log) Explain() *Story { return l.ExplainRunning("") }
+
+// ExplainRunning tells the story of the log of the system that runs, whose kernel was started with a command line: where a
+// log has its digest alone, that tells whether it was this one.
+func (l *Log) ExplainRunning(cmdline string) *Story {
+	t := newTeller(l, cmdline)
 	for i := range l.Events {
 		e := &l.Events[i]
 		if e.Extends() {
@@ -110,9 +115,7 @@ func (l *Log) Explain() *Story {
 		}
 		t.tell(e, decoded, check.Binding)
 	}
-	if t.stub != nil && !t.initrd && strings.Contains(" "+t.story.Cmdline, " initrd=") {
-		t.warn(tellLinux, t.stub, Bound, "the kernel read the initrd that its command line names, and did not measure it")
-	}
+	t.judgeStub()
 	for _, title := range []string{tellFirmware, tellSecureBoot, tellOptions, tellChain, tellLinux, tellWindows, tellOther} {
 		if s := t.parts[title]; len(s) > 0 {
 			t.story.Sections = append(t.story.Sections, Section{title, s})
@@ -227,24 +230,46 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 	}
 }
 
-// tagged tells of something that only has a name. The command line of a kernel that the firmware started is in its boot
-// option: the digest tells which one it was.
+// tagged tells of something that only has a name.
 func (t *teller) tagged(e *Event, name string, b Binding) {
 	switch {
 	case strings.HasSuffix(name, ": initrd"):
 		t.initrd = true
 	case strings.HasSuffix(name, ": command line"):
 		t.stub = e
-	}
-	for _, v := range t.options {
-		arguments := v.content[len(v.content)-v.Option.Optional:]
-		if e.Covers(arguments) {
-			t.story.Cmdline = strings.TrimRight(decodeUTF16(arguments), "\x00")
-			t.say(tellLinux, e, Bound, "kernel command line, as in %s: %s", v.Name, t.story.Cmdline)
+		if text, where := t.cmdline(e); text != "" {
+			t.story.Cmdline = text
+			t.say(tellLinux, e, Bound, "kernel command line, %s: %s", where, text)
 			return
 		}
 	}
 	t.say(tellLinux, e, b, "%s was measured", name)
+}
+
+// cmdline finds the command line that the kernel's EFI stub measured: that of a boot option, or of the running kernel.
+func (t *teller) cmdline(e *Event) (text, where string) {
+	for _, v := range t.options {
+		if arguments := v.content[len(v.content)-v.Option.Optional:]; e.Covers(arguments) {
+			return strings.TrimRight(decodeUTF16(arguments), "\x00"), "as in " + v.Name
+		}
+	}
+	if t.running != "" && e.Covers(encodeUTF16(t.running+"\x00")) {
+		return t.running, "that of the running kernel"
+	}
+	return "", ""
+}
+
+// judgeStub says what does not fit what the kernel's EFI stub measured.
+func (t *teller) judgeStub() {
+	if t.stub == nil {
+		return
+	}
+	if t.running != "" && t.running != t.story.Cmdline {
+		t.warn(tellLinux, t.stub, Bound, "the running kernel was started with another command line, which is not measured, as kexec does: %s", t.running)
+	}
+	if !t.initrd && strings.Contains(" "+t.story.Cmdline, " initrd=") {
+		t.warn(tellLinux, t.stub, Bound, "the kernel read the initrd that its command line names, and did not measure it")
+	}
 }
 
 // policyRegister tells whether the event is where firmware measures its Secure Boot configuration. Whoever can extend

@@ -55,6 +55,26 @@ func TestTheStoryOfABootNamesWhatRan(t *testing.T) {
 	}
 }
 
+// A unified kernel image has its command line in itself; the log has a digest, which the running kernel's must have too.
+func TestTheRunningKernelsCommandLineIsHeldAgainstTheLog(t *testing.T) {
+	machine := synth.Default()
+	log := mustParse(t, synth.UKI(machine).Log)
+	story := log.ExplainRunning(machine.Cmdline)
+	if b, ok := said(story, "kernel command line, that of the running kernel: root="); !ok || b != eventlog.Bound || story.Cmdline != machine.Cmdline {
+		t.Errorf("said %t, %s, command line %q", ok, b, story.Cmdline)
+	}
+	if _, ok := said(story, "another command line"); ok {
+		t.Error("and another one")
+	}
+	story = log.ExplainRunning(machine.Cmdline + " init=/bin/sh")
+	if _, ok := said(story, "another command line, which is not measured, as kexec does: root="); !ok || story.Cmdline != "" {
+		t.Errorf("said %t, command line %q", ok, story.Cmdline)
+	}
+	if _, ok := said(log.Explain(), "another command line"); ok {
+		t.Error("a log from elsewhere is held against the running kernel")
+	}
+}
+
 // shim measures a list as a whole, and of a list that vouches for a program the one entry.
 func TestWhatVouchesForAProgramOfShimIsNamed(t *testing.T) {
 	certificate := synth.Certificate("A Distribution")

@@ -38,7 +38,7 @@ const maxHeard = 8
 // Sentences yields a sentence for each event of the log, in order.
 func (l *Log) Sentences() iter.Seq[Sentence] {
 	return func(yield func(Sentence) bool) {
-		t := newTeller(l)
+		t := newTeller(l, "")
 		clock := newClock(l)
 		for i := range l.Events {
 			e := &l.Events[i]

@@ -28,13 +28,13 @@ func TestBoots(t *testing.T) {
 		golden     bool // the log holds nothing of others but the names of their files
 		next       *next
 	}{
-		{name: "direct, SHA-256 alone", banks: []string{"sha256"}, boot: boot{device: "tpm-crb"},
+		{name: "direct with SHA-256 alone", banks: []string{"sha256"}, boot: boot{device: "tpm-crb"},
 			secureBoot: "off", loader: "Linux EFI stub", golden: true},
-		{name: "direct, SHA-384 alone", banks: []string{"sha384"},
+		{name: "direct with SHA-384 alone", banks: []string{"sha384"},
 			secureBoot: "off", loader: "Linux EFI stub", golden: true},
-		{name: "direct, TPM 1.2", banks: []string{"sha1"}, old: true, secureBoot: "not measured", golden: true},
+		{name: "direct with TPM 1.2", banks: []string{"sha1"}, old: true, secureBoot: "not measured", golden: true},
 		{name: "SeaBIOS", boot: boot{on: &seabios}, secureBoot: "not measured", golden: true},
-		{name: "SeaBIOS, TPM 1.2", banks: []string{"sha1"}, old: true, boot: boot{on: &seabios}, secureBoot: "not measured", golden: true},
+		{name: "SeaBIOS with TPM 1.2", banks: []string{"sha1"}, old: true, boot: boot{on: &seabios}, secureBoot: "not measured", golden: true},
 		{name: "EFI stub", boot: boot{by: stub}, secureBoot: "off", loader: "Linux EFI stub", golden: true,
 			next: &next{kernel: true, cmdline: true, changes: []int{1, 4, 9}}},
 		{name: "unified kernel image", boot: boot{by: uki}, secureBoot: "off", loader: "systemd-stub, Linux EFI stub", golden: true,
@@ -48,10 +48,11 @@ func TestBoots(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := newMachine(t, c.banks...)
+			machine := newMachine
 			if c.old {
-				m = newOldMachine(t)
+				machine = newOldMachine
 			}
+			m := machine(t, c.banks...)
 			if c.banks == nil {
 				c.banks = allBanks
 			}
@@ -61,7 +62,7 @@ func TestBoots(t *testing.T) {
 				t.Errorf("Secure Boot is %s, started by %s", story.SecureBoot, story.Loader)
 			}
 			if c.golden {
-				before.golden(t, strings.NewReplacer(", ", "-", " ", "-").Replace(c.name))
+				before.golden(t, strings.ReplaceAll(c.name, " ", "-"))
 			}
 			if c.next != nil {
 				c.next.follow(t, m, c.boot, before)
@@ -223,7 +224,7 @@ func TestABootWithoutALogIsDiagnosed(t *testing.T) {
 // A kernel started by kexec has the log of the boot that the firmware measured, and PCRs that tell no more.
 func TestKexecKeepsTheLog(t *testing.T) {
 	t.Parallel()
-	inner := boot{}.prepare(t)
+	inner := boot{steps: []step{{"explain", "vtpmctl eventlog explain"}}}.prepare(t)
 	outer := boot{
 		files: withLibraries(t, "/sbin/kexec"),
 		in:    results{"kernel": read(t, inner.path("kernel")), "initrd": read(t, inner.path("initrd"))},
@@ -232,6 +233,9 @@ func TestKexecKeepsTheLog(t *testing.T) {
 	r := newMachine(t).boot(t, outer)
 	if cmdline := strings.TrimSpace(string(r.file(t, "cmdline"))); cmdline != usualCmdline+" second" {
 		t.Errorf("the kernel that ran was started with %q", cmdline)
+	}
+	if told := string(r.stdout(t, "explain")); !strings.Contains(told, "was started with another command line") {
+		t.Errorf("explain does not say that another kernel runs:\n%s", told)
 	}
 	delete(r, "ima") // each kernel extended PCR 10, and has a list of its own
 	judge(t, r, allBanks...).golden(t, "direct")

@@ -102,6 +102,7 @@ func (m *machine) move(t *testing.T, b boot) (results, *machine) {
 // awaitConsole waits until the guest has written a word to its console.
 func (g *guest) awaitConsole(t *testing.T, word string) {
 	t.Helper()
+	awaitFile(t, g.console())
 	for deadline := time.Now().Add(bootLimit); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if strings.Contains(string(read(t, g.console())), word) {
 			return
