@@ -48,7 +48,7 @@ func bootValues(t *testing.T, file string) eventlog.Values {
 // The logs in testdata/boots were written by firmware and boot loaders of others, in boots of our own.
 func TestLogsOfRealBootsAreTrueAndExplained(t *testing.T) {
 	logs, err := filepath.Glob("testdata/boots/*.log")
-	if err != nil || len(logs) < 7 {
+	if err != nil || len(logs) < 9 {
 		t.Fatalf("%d logs, %v", len(logs), err)
 	}
 	for _, file := range logs {
