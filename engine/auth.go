@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/hmac"
+	"crypto/sha256"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -212,12 +213,18 @@ func (t *TPM) checkLockout(a *authorization) error {
 }
 
 func (t *TPM) checkPassword(a *authorization) error {
-	good := hmac.Equal(trimAuth(a.hmac), t.authValue(a.entity))
+	good := sameSecret(trimAuth(a.hmac), t.authValue(a.entity))
 	t.countPin(a.entity, good)
 	if good {
 		return nil
 	}
 	return t.authFailed(a.entity == rhLockout, t.daExempt(a.entity))
+}
+
+// sameSecret compares in a time that shows neither where two secrets differ nor how long they are.
+func sameSecret(a, b []byte) bool {
+	x, y := sha256.Sum256(a), sha256.Sum256(b)
+	return hmac.Equal(x[:], y[:])
 }
 
 // checkHMAC checks the HMAC of a session over the command. A session that has neither key nor auth value may leave it

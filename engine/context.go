@@ -44,7 +44,12 @@ func (t *TPM) contextSave(in *contextSaveIn) (*contextSaveOut, error) {
 		}
 		body = marshal(o)
 	}
-	blob, err := t.contextWrapper(&s).seal(t.contextName(&s), nil, body)
+	// The name never comes again, so that the key serves but once, unless a snapshot of the whole TPM was restored.
+	iv, err := t.random(crypt.BlockSize)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := t.contextWrapper(&s).seal(t.contextName(&s), iv, body)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +90,7 @@ func (t *TPM) contextLoad(in *contextLoadIn) (*contextLoadOut, error) {
 	if s.Handle.kind() != htTransient {
 		return t.loadSession(s)
 	}
-	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, false)
+	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, true)
 	if err != nil {
 		return nil, atParam(err, 1)
 	}
@@ -100,7 +105,7 @@ func (t *TPM) contextLoad(in *contextLoadIn) (*contextLoadOut, error) {
 
 // loadSession brings a saved session back: the newest context of that session, and only once.
 func (t *TPM) loadSession(s *savedContext) (*contextLoadOut, error) {
-	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, false)
+	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, true)
 	if err != nil {
 		return nil, atParam(err, 1)
 	}

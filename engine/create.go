@@ -42,14 +42,16 @@ func (t *TPM) newObject(template *public, auth, data []byte, r io.Reader, stir f
 	return o, nil
 }
 
+// newRSA takes long, and Cancel ends it.
 func (t *TPM) newRSA(o *object, r io.Reader) error {
 	p := &o.Public
 	var k *crypt.RSAKey
+	d, primary := r.(*crypt.Derivation)
 	var err error
-	if d, ok := r.(*crypt.Derivation); ok {
+	if primary {
 		k, err = t.primaryRSA(d, p.KeyBits, p.Exponent)
-	} else {
-		k, err = crypt.GenerateRSAFrom(r, int(p.KeyBits), p.Exponent)
+	} else if d, err = crypt.DerivationFrom(r); err == nil {
+		k, err = crypt.GenerateRSA(d, int(p.KeyBits), p.Exponent, t.canceled.Load)
 	}
 	if err != nil {
 		return cryptCode(err)

@@ -348,7 +348,7 @@ func furnished(t testing.TB) []byte {
 			t.Fatal(err)
 		}
 	}
-	state, err := f.Snapshot()
+	state, _, err := f.Snapshot(true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -285,6 +286,33 @@ func readKey(path string, open func() (*os.File, error)) ([]byte, error) {
 	}
 	sum := sha256.Sum256(raw)
 	return sum[:], nil
+}
+
+// seal is the form of the state file for what is not in one. A key that lies beside the state is no use elsewhere.
+func (s *FileStore) seal(blob []byte, portable bool) ([]byte, error) {
+	if portable && s.keyed.kind == keyHost {
+		return blob, nil
+	}
+	return encodeStateFile(s.keyed, s.master, 0, blob)
+}
+
+// unseal opens what seal made under the same passphrase or key, here or in another folder.
+func (s *FileStore) unseal(blob []byte) ([]byte, error) {
+	if !bytes.HasPrefix(blob, []byte(stateMagic)) {
+		return blob, nil
+	}
+	file, err := decodeStateFile(bytes.Clone(blob))
+	if err != nil {
+		return nil, fmt.Errorf("the snapshot: %w", err)
+	}
+	master, err := s.key(file.key)
+	if err != nil {
+		return nil, err
+	}
+	if blob, err = file.open(master); err != nil {
+		return nil, fmt.Errorf("the snapshot is of a TPM under another %s", file.key.kind)
+	}
+	return blob, nil
 }
 
 // open decrypts the state, in place.

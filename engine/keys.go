@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/hmac"
 	"errors"
 	"io"
 	"slices"
@@ -48,6 +49,7 @@ func cryptCode(err error) error {
 	}{
 		{crypt.ErrKey, rcBinding}, {crypt.ErrExponent, rcRange}, {crypt.ErrScheme, rcScheme}, {crypt.ErrSize, rcSize},
 		{crypt.ErrValue, rcValue}, {crypt.ErrSignature, rcSignature}, {crypt.ErrInfinity, rcNoResult}, {crypt.ErrPoint, rcECCPoint},
+		{crypt.ErrStopped, rcCanceled},
 	} {
 		if errors.Is(err, m.err) {
 			return m.code
@@ -148,7 +150,7 @@ func (t *TPM) verify(key *object, digest []byte, sig *signature) error {
 		if sig.Alg != crypt.AlgHMAC {
 			return rcScheme
 		}
-		if !slices.Equal(sig.Sig, crypt.HMAC(sig.Hash, key.Sensitive.Data, digest)) {
+		if !hmac.Equal(sig.Sig, crypt.HMAC(sig.Hash, key.Sensitive.Data, digest)) {
 			return rcSignature
 		}
 		return nil

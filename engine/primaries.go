@@ -30,7 +30,7 @@ func (t *TPM) primaryRSA(d *crypt.Derivation, bits uint16, exponent uint32) (*cr
 		*d = f.generator
 		return f.key, nil
 	}
-	k, err := crypt.GenerateRSA(d, int(bits), exponent)
+	k, err := crypt.GenerateRSA(d, int(bits), exponent, t.canceled.Load)
 	if err != nil {
 		return nil, err
 	}

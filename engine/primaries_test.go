@@ -79,7 +79,7 @@ func TestPrimariesAreForgottenWithTheirSeed(t *testing.T) {
 		},
 		"reset": (*TPM).Reset,
 		"restore": func(e *TPM) error {
-			was, err := e.Snapshot()
+			was, _, err := e.Snapshot(true)
 			if err == nil {
 				err = e.Restore(was)
 			}

@@ -77,6 +77,7 @@ const (
 	rcSessionMemory  rc = 0x903
 	rcSessionHandles rc = 0x905
 	rcLocality       rc = 0x907
+	rcCanceled       rc = 0x909
 	rcReferenceH0    rc = 0x910
 	rcReferenceS0    rc = 0x918
 	rcLockout        rc = 0x921

@@ -1,15 +1,32 @@
 package engine
 
-// Snapshot returns the whole TPM as it runs, with its sessions and transient objects, for saving a virtual machine. It
-// holds every secret in the clear.
-func (t *TPM) Snapshot() ([]byte, error) {
+import "bytes"
+
+// keyedStore is a Store that can protect what leaves the TPM as it protects the state.
+type keyedStore interface {
+	// seal encrypts a blob. Unless it is to be portable, so does a key that is only beside the state.
+	seal(blob []byte, portable bool) (sealed []byte, err error)
+	// unseal is its inverse. What was never sealed comes back as it is.
+	unseal(blob []byte) ([]byte, error)
+}
+
+// Snapshot returns the whole TPM as it runs, with its sessions and transient objects, for saving a virtual machine. A Store
+// that encrypts the state encrypts the snapshot, and only a Store with the same key takes it up. When that key was never
+// given by anybody, because it lies beside the state, a portable snapshot is left in the clear, with every secret in it.
+func (t *TPM) Snapshot(portable bool) (snapshot []byte, sealed bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.store == nil {
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	t.advance()
-	return t.layout(t.lasting(true), t.fleets()), nil
+	snapshot = t.layout(t.lasting(true), t.fleets())
+	if k, ok := t.store.(keyedStore); ok {
+		clear := snapshot
+		snapshot, err = k.seal(clear, portable)
+		return snapshot, !bytes.Equal(snapshot, clear), err
+	}
+	return snapshot, false, nil
 }
 
 // Restore makes the TPM what it was when the snapshot was taken, and saves that. It takes counters, failed attempts and
@@ -20,6 +37,12 @@ func (t *TPM) Restore(snapshot []byte) error {
 	defer t.mu.Unlock()
 	if t.store == nil {
 		return ErrClosed
+	}
+	if k, ok := t.store.(keyedStore); ok {
+		var err error
+		if snapshot, err = k.unseal(snapshot); err != nil {
+			return err
+		}
 	}
 	was := &TPM{profile: t.profile, ram: newPowered()}
 	was.clearFleeting()

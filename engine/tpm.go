@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,8 +53,9 @@ type TPM struct {
 	measuring *hashEvent          // H-CRTM or DRTM sequence in progress
 	primaries primaries           // what was derived from the seeds
 
-	started   bool  // TPM2_Startup was done
-	failed    error // why the TPM is in failure mode
+	started   bool        // TPM2_Startup was done
+	failed    error       // why the TPM is in failure mode
+	canceled  atomic.Bool // see Cancel; not guarded by mu
 	locality  uint8
 	presence  bool              // physical presence is asserted
 	hcrtm     map[uint16][]byte // what a _TPM_Hash sequence before TPM2_Startup makes of PCR 0, by bank
@@ -175,6 +177,10 @@ func (t *TPM) SetLocality(locality uint8) {
 	defer t.mu.Unlock()
 	t.locality = locality
 }
+
+// Cancel makes the command that runs, and those that follow, answer TPM_RC_CANCELED instead of searching for primes, until it
+// is called with false. It does not wait for the command.
+func (t *TPM) Cancel(on bool) { t.canceled.Store(on) }
 
 // SetPhysicalPresence asserts physical presence, or takes it back.
 func (t *TPM) SetPhysicalPresence(present bool) {

@@ -76,3 +76,8 @@ func (r *fdReader) close() {
 		r.fd = -1
 	}
 }
+
+// ownerOnly gives a unix socket its mode before it has a name. Linux heeds that; elsewhere it is no error.
+func ownerOnly(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
+}

@@ -18,8 +18,11 @@ func (stub) PowerCycle() error           { return nil }
 func (stub) HashStart()                  {}
 func (stub) HashData([]byte)             {}
 func (stub) HashEnd() error              { return nil }
-func (stub) Snapshot() ([]byte, error)   { return []byte("snapshot"), nil }
-func (stub) Restore([]byte) error        { return nil }
+func (stub) Cancel(bool)                 {}
+func (stub) Snapshot(bool) ([]byte, bool, error) {
+	return []byte("snapshot"), false, nil
+}
+func (stub) Restore([]byte) error { return nil }
 
 // script is a connection whose client has said everything in advance and never reads.
 type script struct {

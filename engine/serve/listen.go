@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,12 +65,14 @@ func picked(a Address) bool {
 }
 
 func listenUnix(path string) (net.Listener, error) {
-	l, err := net.Listen("unix", path)
+	var how net.ListenConfig
+	how.Control = ownerOnly // from the first moment, where the system allows it
+	l, err := how.Listen(context.Background(), "unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
-		l, err = net.Listen("unix", path)
+		l, err = how.Listen(context.Background(), "unix", path)
 	}
 	if err != nil {
 		return nil, err

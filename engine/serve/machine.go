@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 )
 
 // failure is the response of a TPM that is off or whose host failed: TPM_RC_FAILURE without sessions.
@@ -26,6 +27,8 @@ type machine struct {
 	established bool  // a hash sequence ran: TPM_ACCESS_x.tpmEstablishment
 	permanent   []byte
 	resume      bool // permanent came with volatile state: go on instead of powering on
+
+	canceling atomic.Bool // the simulator's cancel signal is on
 }
 
 // send runs a command at a locality. A TPM that is off answers nil.
@@ -36,6 +39,7 @@ func (m *machine) send(locality uint8, command []byte) ([]byte, error) {
 		return nil, nil
 	}
 	m.tpm.SetLocality(locality)
+	m.tpm.Cancel(m.canceling.Load()) // what was to be canceled before has answered
 	response, err := m.tpm.Send(command)
 	if err != nil {
 		return failure(), err
@@ -140,17 +144,26 @@ func (m *machine) resetEstablished() {
 	m.established = false
 }
 
-func (m *machine) snapshot() ([]byte, error) {
+// cancel ends the command that runs, if it is one that takes long. It does not wait for it.
+func (m *machine) cancel() { m.tpm.Cancel(true) }
+
+// cancelSignal sets the simulator's signal, which holds until it is taken back.
+func (m *machine) cancelSignal(on bool) {
+	m.canceling.Store(on)
+	m.tpm.Cancel(on)
+}
+
+func (m *machine) snapshot(portable bool) ([]byte, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.tpm.Snapshot()
+	return m.tpm.Snapshot(portable)
 }
 
 // keepRunning makes the next start go on from the present moment, as storing the volatile state does for swtpm.
 func (m *machine) keepRunning() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	blob, err := m.tpm.Snapshot()
+	blob, _, err := m.tpm.Snapshot(false)
 	if err == nil {
 		m.permanent, m.resume = blob, true
 	}

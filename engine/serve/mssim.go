@@ -119,7 +119,8 @@ func (c sim) signal(number uint32) ([]byte, error) {
 		return nil, c.machine.restart()
 	case simPresenceOn, simPresenceOff:
 		c.machine.presence(number == simPresenceOn)
-	case simCancelOn, simCancelOff: // a TPM need not heed it, and no command here takes long
+	case simCancelOn, simCancelOff:
+		c.machine.cancelSignal(number == simCancelOn)
 	case simNVOn, simNVOff, simKeyCacheOn, simKeyCacheOff: // NV is always there, and keys are not cached
 	default:
 		return nil, c.hash(number)

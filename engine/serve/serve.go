@@ -24,15 +24,19 @@ type TPM interface {
 	HashStart()
 	HashData([]byte)
 	HashEnd() error
-	Snapshot() ([]byte, error)
+	Cancel(on bool)
+	Snapshot(portable bool) (snapshot []byte, sealed bool, err error)
 	Restore(snapshot []byte) error
 }
 
 // maxCommand is the longest command a client may send (TPM_PT_MAX_COMMAND_SIZE).
 const maxCommand = 4096
 
-// maxBlob bounds what a client may send as state or as data to hash.
-const maxBlob = 64 << 20
+// maxBlob bounds what a client may send as state or as data to hash. No state is as large.
+const maxBlob = 8 << 20
+
+// maxClients bounds the connections of a listener: who comes then waits until one ends.
+const maxClients = 64
 
 // Server serves one TPM on any number of listeners. Its Serve methods run until their context ends and then return nil.
 type Server struct {
@@ -75,7 +79,13 @@ func (s *Server) serve(ctx context.Context, l net.Listener, what string, handle 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
+	places := make(chan struct{}, maxClients)
 	for {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
 			if conn != nil {
@@ -86,7 +96,10 @@ func (s *Server) serve(ctx context.Context, l net.Listener, what string, handle 
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		running.Go(func() { s.converse(ctx, conn, what, handle) })
+		running.Go(func() {
+			defer func() { <-places }()
+			s.converse(ctx, conn, what, handle)
+		})
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -384,4 +386,129 @@ func TestMssimDropsClientsThatMakeNoSense(t *testing.T) {
 		}
 	}
 	dial(t, b.command).ask("the next client", "0000000f 00000001", "00000001 00000009 00000000")
+}
+
+// newKeyedBench serves control connections to a TPM in a folder, on a unix socket and on TCP.
+func newKeyedBench(t *testing.T, opts engine.FileOptions) (unix, tcp *client) {
+	t.Helper()
+	store, err := engine.OpenFileStore(t.Context(), t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpm, err := engine.New(engine.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s := serve.New(tpm, true)
+	var running sync.WaitGroup
+	open := func(network, addr string) *client {
+		l, err := net.Listen(network, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			if err := s.SwtpmControl(ctx, l); err != nil {
+				t.Error(err)
+			}
+		})
+		return dial(t, l)
+	}
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		if err := tpm.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return open("unix", filepath.Join(t.TempDir(), "ctrl")), open("tcp", "127.0.0.1:0")
+}
+
+// The secrets of a TPM leave it in the clear only to a socket that is its owner's alone, and only when nobody gave a key.
+func TestSwtpmStateBlobsAreEncryptedUnlessOnlyTheOwnerCanAsk(t *testing.T) {
+	key := func(content string) engine.FileOptions {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, []byte(strings.Repeat(content, 32)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return engine.FileOptions{KeyFile: path}
+	}
+	given, other := key("a"), key("b")
+	get := func(c *client) (flags uint32, blob []byte) {
+		c.put("0000000c 00000001 00000001 00000000")
+		head := c.read(16)
+		return binary.BigEndian.Uint32(head[4:]), c.read(int(binary.BigEndian.Uint32(head[12:])))
+	}
+	for name, c := range map[string]struct {
+		opts              engine.FileOptions
+		onUnix, onTCP     uint32 // flags
+		takenBy, refusing engine.FileOptions
+	}{
+		"under a key file":     {given, 2, 2, given, other},
+		"under a passphrase":   {engine.FileOptions{Passphrase: []byte("x")}, 2, 2, engine.FileOptions{Passphrase: []byte("x")}, given},
+		"under the host's key": {engine.FileOptions{}, 0, 2, given, given},
+	} {
+		t.Run(name, func(t *testing.T) {
+			unix, tcp := newKeyedBench(t, c.opts)
+			flags, portable := get(unix)
+			if flags != c.onUnix || bytes.HasPrefix(portable, []byte("VTPMSTAT")) != (flags == 2) {
+				t.Errorf("on a unix socket: flags %d, %.8q", flags, portable)
+			}
+			flags, sealed := get(tcp)
+			if flags != c.onTCP || !bytes.HasPrefix(sealed, []byte("VTPMSTAT")) {
+				t.Errorf("on TCP: flags %d, %.8q", flags, sealed)
+			}
+			for _, to := range []struct {
+				opts engine.FileOptions
+				blob []byte
+				want string
+			}{{c.takenBy, portable, "00000000"}, {c.refusing, sealed, "00000009"}} {
+				there, _ := newKeyedBench(t, to.opts)
+				there.ask("STOP", "0000000e", "00000000")
+				setBlob(there, 1, to.blob, 0)
+				there.ask("INIT", "00000002 00000000", to.want)
+			}
+			tcp.ask("STOP", "0000000e", "00000000")
+			setBlob(tcp, 1, sealed, 0)
+			tcp.ask("INIT where it came from", "00000002 00000000", "00000000")
+		})
+	}
+}
+
+// A key that takes long to make is given up when a client cancels.
+func TestTheSimulatorsCancelSignalEndsASearchForPrimes(t *testing.T) {
+	b := newBench(t, engine.StaysOn)
+	command, platform := dial(t, b.command), dial(t, b.platform)
+	create := tpm2.Marshal(tpm2.New2B(tpm2.RSASRKTemplate))
+	request := "00000131 40000001 00000009 40000009 0000 00 0000 0004 0000 0000" + hex.EncodeToString(create) + "0000 00000000"
+	size := (len(strings.ReplaceAll(request, " ", "")) + 12) / 2
+	request = "00000008 00" + fmt.Sprintf("%08x 8002 %08x", size, size) + request
+	platform.ask("CANCEL_ON", "00000009", "00000000")
+	command.ask("CreatePrimary while it is on", request, "0000000a 8001 0000000a 00000909 00000000")
+	platform.ask("CANCEL_OFF", "0000000a", "00000000")
+	command.put(request)
+	if head := command.read(14); hex.EncodeToString(head[10:]) != "00000000" {
+		t.Errorf("CreatePrimary afterwards: %x", head)
+	}
+}
+
+func TestMoreClientsThanThereArePlacesWait(t *testing.T) {
+	b := newBench(t, engine.StaysOn)
+	first := dial(t, b.data)
+	first.ask("the first", getRandom4, "8001 00000010 00000000")
+	idle := make([]*client, 63)
+	for i := range idle {
+		idle[i] = dial(t, b.data)
+	}
+	late := dial(t, b.data)
+	late.put(getRandom4)
+	late.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := late.Read(make([]byte, 10)); err == nil {
+		t.Errorf("one more than there are places was answered with %d bytes", n)
+	}
+	idle[0].Close()
+	late.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if got := late.read(10); hex.EncodeToString(got) != "80010000001000000000" {
+		t.Errorf("after one left: %x", got)
+	}
 }

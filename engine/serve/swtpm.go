@@ -60,6 +60,9 @@ const (
 	blobSaveState uint32 = 3
 )
 
+// blobEncrypted is the flag of a blob that only the key of its state opens (PTM_STATE_FLAG_ENCRYPTED).
+const blobEncrypted uint32 = 2
+
 const volatileMark = "VTPMCTL running"
 
 // SwtpmData serves swtpm's data channel: TPM commands and responses back to back, each as long as its header says.
@@ -141,16 +144,17 @@ func readCommand(r *bufio.Reader) (locality *uint8, command []byte, err error) {
 type control struct {
 	*Server
 	source
-	ctx context.Context
-	in  *bufio.Reader // what source reads
-	fds *fdReader     // what in reads
+	ctx  context.Context
+	in   *bufio.Reader // what source reads
+	fds  *fdReader     // what in reads
+	unix bool          // nobody but the server's own user can have connected
 }
 
 func (s *Server) swtpmControl(ctx context.Context, conn net.Conn) error {
 	fds := newFDReader(conn)
 	defer fds.close()
 	in := bufio.NewReader(fds)
-	c := &control{Server: s, source: source{in}, ctx: ctx, in: in, fds: fds}
+	c := &control{Server: s, source: source{in}, ctx: ctx, in: in, fds: fds, unix: onUnix(conn)}
 	for {
 		reply, err := c.command()
 		if err != nil && !errors.Is(err, errEnd) {
@@ -164,6 +168,11 @@ func (s *Server) swtpmControl(ctx context.Context, conn net.Conn) error {
 			return err
 		}
 	}
+}
+
+func onUnix(conn net.Conn) bool {
+	a := conn.LocalAddr()
+	return a != nil && a.Network() == "unix"
 }
 
 func result(code uint32) *wire.Writer { return wire.NewBE().U32(code) }
@@ -230,7 +239,8 @@ func (c *control) command() (*wire.Writer, error) {
 		return result(resSuccess), err
 	case cmdHashEnd:
 		return c.outcome(m.hashEnd()), nil
-	case cmdCancel: // a TPM need not heed it, and no command here takes long
+	case cmdCancel:
+		m.cancel()
 		return result(resSuccess), nil
 	case cmdStoreVolatile:
 		return c.outcome(m.keepRunning()), nil
@@ -298,16 +308,22 @@ func (c *control) bufferSize(want uint32) *wire.Writer {
 	return result(resSuccess).U32(maxCommand).U32(maxCommand).U32(maxCommand)
 }
 
-// getBlob replies with a state blob from an offset on: result, flags, total length, length, data.
+// getBlob replies with a state blob from an offset on: result, flags, total length, length, data. On TCP, where every local
+// user may ask, the blob never leaves in the clear if the state has a key at all. On a unix socket it does, as swtpm's does
+// without --migration-key, unless the key was given: then it can be given to the server that takes the blob up, too.
 func (c *control) getBlob(p *wire.Reader) *wire.Writer {
 	_, kind, offset := p.U32(), p.U32(), p.U32()
 	var blob []byte
+	var flags uint32
 	switch kind {
 	case blobPermanent:
-		var err error
-		if blob, err = c.machine.snapshot(); err != nil {
+		state, sealed, err := c.machine.snapshot(c.unix)
+		if err != nil {
 			c.logf("swtpm control: %v", err)
 			return result(resFail).U32(0).U32(0).U32(0)
+		}
+		if blob = state; sealed {
+			flags = blobEncrypted
 		}
 	case blobVolatile:
 		blob = []byte(volatileMark)
@@ -318,7 +334,7 @@ func (c *control) getBlob(p *wire.Reader) *wire.Writer {
 	if uint64(offset) > uint64(len(blob)) {
 		return result(resBadParameter).U32(0).U32(0).U32(0)
 	}
-	return result(resSuccess).U32(0).U32(uint32(len(blob))).Sized32(blob[offset:])
+	return result(resSuccess).U32(flags).U32(uint32(len(blob))).Sized32(blob[offset:])
 }
 
 // setBlob takes a state blob for the next start.

@@ -39,7 +39,7 @@ func (v primaryVector) check(t *testing.T) {
 		}
 		return
 	}
-	key, err := crypt.GenerateRSA(d, v.Bits, 0)
+	key, err := crypt.GenerateRSA(d, v.Bits, 0, never)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestGeneratorMovesOnAfterEachRead(t *testing.T) {
 func BenchmarkDeriveRSA2048(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		d := crypt.NewDerivation([]byte{byte(i), byte(i >> 8)}, crypt.PrimaryLabel, nil, nil)
-		if _, err := crypt.GenerateRSA(d, 2048, 0); err != nil {
+		if _, err := crypt.GenerateRSA(d, 2048, 0, never); err != nil {
 			b.Fatal(err)
 		}
 	}

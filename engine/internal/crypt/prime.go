@@ -16,12 +16,15 @@ const sieveBits = 16384
 // RSAPrime draws a prime of the given size that suits the public exponent, as the reference implementation does: one
 // random number opens a field of odd numbers, a sieve leaves those without small factors, and Miller-Rabin tries them in
 // an order that the random number gives, with bases from the same generator. Only the time depends on the number of CPUs.
-func (d *Derivation) RSAPrime(size int, exponent uint32) *big.Int {
-	for {
-		if p := d.primeInField(d.candidate(size), exponent); p != nil {
+// Stop is asked now
+// and then, and ends the search: then there is no prime.
+func (d *Derivation) RSAPrime(size int, exponent uint32, stop func() bool) *big.Int {
+	for !stop() {
+		if p := d.primeInField(d.candidate(size), exponent, stop); p != nil {
 			return p
 		}
 	}
+	return nil
 }
 
 // candidate draws an odd number whose top 32 bits are scaled into the part above sqrt(1/2), so that the product of two
@@ -37,13 +40,13 @@ func (d *Derivation) candidate(size int) *big.Int {
 }
 
 // primeInField is the first prime in the field that opens at candidate, or nil.
-func (d *Derivation) primeInField(candidate *big.Int, exponent uint32) *big.Int {
+func (d *Derivation) primeInField(candidate *big.Int, exponent uint32, stop func() bool) *big.Int {
 	// The order of trial depends on the candidate before it is moved to the start of its field.
 	order := uint32(low64(candidate)) | 0x80000000
 	base := fieldBase(candidate)
 	survivors := sieve(base, sieveLimit(candidate.BitLen()))
-	next, stop := iter.Pull(inOrder(base, survivors, order, exponent))
-	defer stop()
+	next, end := iter.Pull(until(stop, inOrder(base, survivors, order, exponent)))
+	defer end()
 	return d.firstPrime(&trials{next: next})
 }
 
@@ -66,6 +69,17 @@ func inOrder(base *big.Int, survivors []int, order, exponent uint32) iter.Seq[*b
 			survivors = slices.Delete(survivors, i, i+1)
 			// p and p-1 must both be prime to the exponent, which is prime itself.
 			if mod64(w, uint64(exponent)) > 1 && !yield(w) {
+				return
+			}
+		}
+	}
+}
+
+// until ends a sequence when stop says so.
+func until[T any](stop func() bool, seq iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for v := range seq {
+			if stop() || !yield(v) {
 				return
 			}
 		}

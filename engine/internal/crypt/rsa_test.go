@@ -25,7 +25,7 @@ var rsaKey = func() func(testing.TB, int, uint32) *crypt.RSAKey {
 		defer mu.Unlock()
 		id := fmt.Sprint(bits, exponent)
 		if keys[id] == nil {
-			k, err := crypt.GenerateRSA(stream(id), bits, exponent)
+			k, err := crypt.GenerateRSA(stream(id), bits, exponent, never)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestGenerateRSARefusesOddSizesAndExponents(t *testing.T) {
 		want     error
 	}{{1000, 0, crypt.ErrSize}, {512, 0, crypt.ErrSize}, {8192, 0, crypt.ErrSize}, {1024, 3, crypt.ErrExponent},
 		{1024, 65538, crypt.ErrExponent}, {1024, 65541, crypt.ErrExponent}, {1024, 1<<32 - 5, crypt.ErrExponent}} {
-		if _, err := crypt.GenerateRSA(stream("x"), c.bits, c.exponent); !errors.Is(err, c.want) {
+		if _, err := crypt.GenerateRSA(stream("x"), c.bits, c.exponent, never); !errors.Is(err, c.want) {
 			t.Errorf("%d bits, exponent %d: %v", c.bits, c.exponent, err)
 		}
 	}
@@ -228,8 +228,21 @@ func TestRSARefusesWhatDoesNotFit(t *testing.T) {
 }
 
 func TestKeysFromAFailingReaderFail(t *testing.T) {
-	if _, err := crypt.GenerateRSAFrom(io.LimitReader(rand.Reader, 63), 1024, 0); err == nil {
-		t.Error("a key from 63 bytes of randomness")
+	if _, err := crypt.DerivationFrom(io.LimitReader(rand.Reader, 63)); err == nil {
+		t.Error("a generator from 63 bytes of randomness")
+	}
+}
+
+// never does not stop a search.
+func never() bool { return false }
+
+func TestASearchForPrimesEndsWhenItIsStopped(t *testing.T) {
+	for _, after := range []int{0, 1, 3} {
+		d := crypt.NewDerivation([]byte("seed"), crypt.PrimaryLabel, nil, nil)
+		asked := 0
+		if _, err := crypt.GenerateRSA(d, 4096, 0, func() bool { asked++; return asked > after }); !errors.Is(err, crypt.ErrStopped) {
+			t.Errorf("stopped after %d numbers: %v", after, err)
+		}
 	}
 }
 

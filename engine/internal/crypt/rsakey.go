@@ -4,7 +4,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"sync"
 )
@@ -22,6 +21,7 @@ var (
 	ErrSignature = errors.New("crypt: the signature does not verify")  // TPM_RC_SIGNATURE
 	ErrInfinity  = errors.New("crypt: the result is the null point")   // TPM_RC_NO_RESULT
 	ErrPoint     = errors.New("crypt: the point is not on the curve")  // TPM_RC_ECC_POINT
+	ErrStopped   = errors.New("crypt: the search was ended")           // TPM_RC_CANCELED
 )
 
 // RSAKey is an RSA public key or key pair.
@@ -63,8 +63,8 @@ func NewRSAPrivate(modulus []byte, exponent uint32, prime []byte) (*RSAKey, erro
 
 // GenerateRSA makes a key pair of the given size. It keeps the second prime as the one that a TPM's sensitive area holds,
 // as the reference does. The reference's trial decryption with a signing key draws from the generator too, but nothing is
-// ever taken from the generator after it.
-func GenerateRSA(d *Derivation, size int, exponent uint32) (*RSAKey, error) {
+// ever taken from the generator after it. The search ends with ErrStopped once stop says so.
+func GenerateRSA(d *Derivation, size int, exponent uint32, stop func() bool) (*RSAKey, error) {
 	if exponent == 0 {
 		exponent = DefaultExponent
 	}
@@ -74,22 +74,16 @@ func GenerateRSA(d *Derivation, size int, exponent uint32) (*RSAKey, error) {
 	if !ExponentOK(exponent) {
 		return nil, fmt.Errorf("%w: %d is not a prime from 65537 to 2^31-1", ErrExponent, exponent)
 	}
-	q := d.RSAPrime(size/2, exponent)
-	p := d.RSAPrime(size/2, exponent)
-	for new(big.Int).Sub(p, q).BitLen() < 101 { // FIPS 186-5, A.1.3: too close together
-		p = d.RSAPrime(size/2, exponent)
+	q := d.RSAPrime(size/2, exponent, stop)
+	p := d.RSAPrime(size/2, exponent, stop)
+	for q != nil && p != nil && new(big.Int).Sub(p, q).BitLen() < 101 { // FIPS 186-5, A.1.3: too close together
+		p = d.RSAPrime(size/2, exponent, stop)
+	}
+	if q == nil || p == nil {
+		return nil, ErrStopped
 	}
 	k := &RSAKey{n: new(big.Int).Mul(p, q), e: exponent}
 	return k.withPrimes(p, q), nil
-}
-
-// GenerateRSAFrom makes a key pair from fresh random bytes.
-func GenerateRSAFrom(random io.Reader, size int, exponent uint32) (*RSAKey, error) {
-	d, err := DerivationFrom(random)
-	if err != nil {
-		return nil, err
-	}
-	return GenerateRSA(d, size, exponent)
 }
 
 func (k *RSAKey) withPrimes(p, q *big.Int) *RSAKey {
