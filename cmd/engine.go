@@ -287,7 +287,7 @@ func describeEngine(ctx context.Context, conn tpm.Conn, d engineDoc) (out.Doc, e
 		return nil, err
 	}
 	now := clock.CurrentTime.ClockInfo
-	d.Resets, d.Restarts, d.Clock, d.ClockSafe = now.ResetCount, now.RestartCount, now.Clock, bool(now.Safe)
+	d.Resets, d.Restarts, d.Clock, d.ClockSafe = now.ResetCount, now.RestartCount, now.Clock, now.Safe
 	d.Persistent, d.NV, d.FailedTries = caps.Handles.Persistent, caps.Handles.NV, caps.Lockout.FailedTries
 	return d, nil
 }

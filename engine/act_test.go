@@ -85,9 +85,9 @@ func TestCountdownTimersResumeWithHalfOfWhatNobodyRenewed(t *testing.T) {
 
 func TestCountdownTimersAnswerToThePlatformOrTheirPolicy(t *testing.T) {
 	f := newFixture(t)
-	change := func(old, new string) {
+	change := func(auth, fresh string) {
 		t.Helper()
-		ask(t, f, call{cc: 0x129, handles: []uint32{0x4000000c}, sessions: []*rawSession{pw(old)}, params: b2([]byte(new))})
+		ask(t, f, call{cc: 0x129, handles: []uint32{0x4000000c}, sessions: []*rawSession{pw(auth)}, params: b2([]byte(fresh))})
 	}
 	change("", "platform")
 	refusedRaw(t, f, 0x9a2, setTimeout(60))

@@ -20,9 +20,9 @@ func aesCFBOf(key, data []byte, encrypt bool) []byte {
 	}
 	out := bytes.Clone(data)
 	if encrypt {
-		cipher.NewCFBEncrypter(block, make([]byte, 16)).XORKeyStream(out, data) //nolint:staticcheck // the TPM's mode
+		cipher.NewCFBEncrypter(block, make([]byte, 16)).XORKeyStream(out, data)
 	} else {
-		cipher.NewCFBDecrypter(block, make([]byte, 16)).XORKeyStream(out, data) //nolint:staticcheck
+		cipher.NewCFBDecrypter(block, make([]byte, 16)).XORKeyStream(out, data)
 	}
 	return out
 }
@@ -258,12 +258,12 @@ func TestContextsTellWhatTheyAreOf(t *testing.T) {
 	f := newFixture(t)
 	p := play(t, f)
 	clearing := publicArea(0x23, storage|stClear, nil, aesCFB, nullScheme, uint16(3), nullScheme, b2(), b2())
-	key, clear := p.primary(eccStorage()), p.primary(clearing)
+	key, fleeting := p.primary(eccStorage()), p.primary(clearing)
 	seq := p.plain(0x186, b2([]byte("auth")), uint16(0xb))
 	hmac, policy := start(t, f, 0, 0xb, noSym), start(t, f, 1, 0xb, noSym)
 	last := map[bool]uint64{}
 	for _, c := range []struct{ handle, saved, hierarchy uint32 }{
-		{key.handle, 0x80000000, hOwner}, {clear.handle, 0x80000002, hOwner}, {seq.handle, 0x80000001, hNull},
+		{key.handle, 0x80000000, hOwner}, {fleeting.handle, 0x80000002, hOwner}, {seq.handle, 0x80000001, hNull},
 		{hmac.handle, hmac.handle, hNull}, {policy.handle, policy.handle, hNull},
 	} {
 		r := ask(t, f, call{cc: 0x162, handles: []uint32{c.handle}})

@@ -309,7 +309,7 @@ func TestPolicyPasswordIsAnsweredWithoutAnHMAC(t *testing.T) {
 
 func TestTheClockIsSafeAtFirstAndAfterClear(t *testing.T) {
 	f := newFixture(t)
-	safe := func() bool { return bool(run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Safe) }
+	safe := func() bool { return run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo.Safe }
 	if !safe() {
 		t.Error("the clock of a new TPM is not safe")
 	}

@@ -259,9 +259,9 @@ func (s *rawSession) crypt(key, newer, older, data []byte, encrypt bool) {
 	if err != nil {
 		panic(err)
 	}
-	stream := cipher.NewCFBDecrypter(block, k[16:]) //nolint:staticcheck // the TPM's mode
+	stream := cipher.NewCFBDecrypter(block, k[16:])
 	if encrypt {
-		stream = cipher.NewCFBEncrypter(block, k[16:]) //nolint:staticcheck
+		stream = cipher.NewCFBEncrypter(block, k[16:])
 	}
 	stream.XORKeyStream(data, data)
 }

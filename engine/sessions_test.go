@@ -18,9 +18,9 @@ import (
 func play(t testing.TB, f *fixture) *player { return &player{t, f} }
 
 // setAuth gives a hierarchy an auth value.
-func setAuth(t testing.TB, f *fixture, who uint32, old, new string) {
+func setAuth(t testing.TB, f *fixture, who uint32, auth, fresh string) {
 	t.Helper()
-	ask(t, f, call{cc: 0x129, handles: []uint32{who}, sessions: []*rawSession{pw(old)}, params: b2([]byte(new))})
+	ask(t, f, call{cc: 0x129, handles: []uint32{who}, sessions: []*rawSession{pw(auth)}, params: b2([]byte(fresh))})
 }
 
 // salts encrypt a salt for a loaded storage key, each from outside the TPM.
@@ -98,8 +98,8 @@ func TestABoundSessionUnbindsWhenTheAuthValueChanges(t *testing.T) {
 	setAuth(t, f, hOwner, "", "old")
 	s := start(t, f, 0, 0xb, noSym, boundTo(hOwner, "old")).with("old", sContinue)
 	s.bound = true
-	change := func(new string) call {
-		return call{cc: 0x129, handles: []uint32{hOwner}, sessions: []*rawSession{s}, params: b2([]byte(new))}
+	change := func(fresh string) call {
+		return call{cc: 0x129, handles: []uint32{hOwner}, sessions: []*rawSession{s}, params: b2([]byte(fresh))}
 	}
 	ask(t, f, change("old"))
 	setAuth(t, f, hOwner, "old", "new")

@@ -16,9 +16,9 @@ type settings struct {
 type ResetPolicy uint8
 
 const (
-	// ResetExplicitly: nothing but Reset.
+	// ResetExplicitly leaves it to Reset.
 	ResetExplicitly ResetPolicy = iota
-	// ResetWithHost: Reset, and New when Config.Boot is not what it was: the host was booted, as its own TPM was then.
+	// ResetWithHost resets it in Reset, and in New when Config.Boot is not what it was: the host was booted, as its own TPM was then.
 	ResetWithHost
 )
 

@@ -53,7 +53,7 @@ func TestAResetWithTheHostIsOrderly(t *testing.T) {
 	f.clock.now = f.clock.now.Add(time.Minute)
 	f.reopen(t)
 	after := run(t, f, tpm2.ReadClock{}).CurrentTime.ClockInfo
-	if after.ResetCount != before.ResetCount+1 || !bool(after.Safe) || after.Clock != before.Clock+60_000 {
+	if after.ResetCount != before.ResetCount+1 || !after.Safe || after.Clock != before.Clock+60_000 {
 		t.Errorf("clock %+v after %+v", after, before)
 	}
 }

@@ -301,7 +301,7 @@ func withVariables(t *testing.T, store []byte, add []variable) []byte {
 		binary.LittleEndian.PutUint32(h[40:], uint32(len(v.data)))
 		copy(h[44:], guidBytes("8be4df61-93ca-11d2-aa0d-00e098032b8c")) // EFI_GLOBAL_VARIABLE
 		entry := slices.Concat(h, name, v.data)
-		if free := store[at : at+len(entry)]; strings.Trim(string(free), "\xff") != "" {
+		if free := store[at : at+len(entry)]; len(bytes.Trim(free, "\xff")) > 0 {
 			t.Fatalf("the variable store has no room at %#x", at)
 		}
 		copy(store[at:], entry)

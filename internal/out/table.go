@@ -115,12 +115,12 @@ func (t *Table) Head(names ...string) {
 //go:noinline
 func (t *Table) Row(values ...any) { t.add(rowLine, cells(values)...) }
 
-// Stream adds rows that are printed while they are made: a table of tens of thousands is never kept. make calls next for
+// Stream adds rows that are printed while they are made: a table of tens of thousands is never kept. fill calls next for
 // each row, and adds its cells. The widths are those of all columns but the last, for nobody has seen the rows yet.
-func (t *Table) Stream(widths []int, make func(next func() *Row)) {
+func (t *Table) Stream(widths []int, fill func(next func() *Row)) {
 	t.lines = append(t.lines, line{kind: streamLine, stream: func(w *bufio.Writer) {
 		row := &Row{table: t, widths: widths}
-		make(func() *Row {
+		fill(func() *Row {
 			row.finish(w)
 			return row
 		})

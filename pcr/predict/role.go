@@ -1,7 +1,6 @@
 package predict
 
 import (
-	"bytes"
 	"path"
 	"strings"
 
@@ -216,9 +215,4 @@ func (m *Machine) shareOrigins() {
 	share(roleUKI, roleInitrd)
 	share(roleUKI, roleOptions)
 	m.deriveText()
-}
-
-// isKernel tells a Linux kernel with an EFI stub by the magic of its setup header.
-func isKernel(data []byte) bool {
-	return len(data) > 0x206 && bytes.Equal(data[0x202:0x206], []byte("HdrS"))
 }

@@ -360,7 +360,7 @@ var certX509 = []byte{0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5
 
 // mok replaces shim's list of machine owner keys. A certificate alone becomes a list of one.
 func (p *plan) mok(c Change) error {
-	lists := c.Data
+	var lists []byte
 	if cert, err := x509.ParseCertificate(c.Data); err == nil {
 		entry := append(bytes.Clone(shimOwner), cert.Raw...)
 		lists = wire.NewLE().Bytes(certX509).U32(uint32(listHead + len(entry))).U32(0).U32(uint32(len(entry))).Bytes(entry).Out()

@@ -2,7 +2,6 @@ package crypt
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"errors"
 	"math/big"
@@ -60,7 +59,7 @@ func TestSM2EncryptionAgreesWithGmsm(t *testing.T) {
 	if err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("gmsm decrypts %q, %v", got, err)
 	}
-	var public *ecdsa.PublicKey = &theirs.PublicKey
+	public := &theirs.PublicKey
 	sent, err := sm2.Encrypt(rand.Reader, public, plain, sm2.NewPlainEncrypterOpts(sm2.MarshalUncompressed, sm2.C1C3C2))
 	if err != nil {
 		t.Fatal(err)
