@@ -5,7 +5,7 @@
 //	go run ./bench [-n ROUNDS] engine   the TPM engine, against swtpm
 //	go run ./bench -log FILE            only write the event log that the commands read
 //
-// With the reference simulator as a third, which needs a C compiler: cd bench/reference && go run . speed.
+// With the reference simulator as a third, which needs a C compiler: cd bench/gotpmtools && go run . speed.
 package main
 
 import (

@@ -42,11 +42,23 @@ func firstLine(name string, args ...string) string {
 	return line
 }
 
+// Root is the folder of the sources.
+func Root() (string, error) {
+	text, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	return strings.TrimSpace(string(text)), err
+}
+
+const module = "github.com/vtpmctl/vtpmctl"
+
 // Build makes the vtpmctl binary as it is released and returns its path in dir.
 func Build(ctx context.Context, dir string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
 	binary := filepath.Join(dir, "vtpmctl")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "github.com/vtpmctl/vtpmctl")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, module)
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, text)
 	}
