@@ -242,8 +242,8 @@ func (o *object) decryptECCSecret(label string, sent []byte, size int) ([]byte, 
 	if err != nil {
 		return nil, cryptCode(err)
 	}
-	// The party's coordinate enters as the caller sent it; a caller may have left leading zeros out.
-	return crypt.KDFe(o.Public.NameAlg, z.X, label, padTo(point.X, curve.FieldSize()), padTo(o.Public.Point.X, curve.FieldSize()), size*8), nil
+	// The coordinates enter as the caller knows them; tpm2-tools leaves leading zeros out.
+	return crypt.KDFe(o.Public.NameAlg, z.X, label, point.X, o.Public.Point.X, size*8), nil
 }
 
 // padTo puts zeros before a number that is shorter than n bytes.
