@@ -46,7 +46,7 @@ func (a *app) engineServeCommand() *cobra.Command {
 Port 0 picks a free one; --ready-fd tells which. The TPM stays powered from one server to the next, and a client that
 says so (QEMU does) powers it off and on. Who connects may use the TPM as its owner and may read its state: addresses
 that other machines reach are refused without --allow-remote. When started under the name swtpm, tpm_server or
-tpm2-simulator, the program takes the command line of that program.`,
+tpm2-simulator, the program takes the command line of that program. Each connection is a line on stderr; -q leaves them out.`,
 		example: "vtpmctl engine serve --swtpm-unix /run/vm1.sock --tpm engine:/srv/vm1-tpm\n" +
 			"vtpmctl engine serve --mssim localhost:2321",
 		exits:   []fail.Kind{fail.AuthRefused, fail.TPMBusy, fail.BadInput, fail.OutputFailed},
@@ -64,7 +64,7 @@ tpm2-simulator, the program takes the command line of that program.`,
 			if err != nil {
 				return nil, err
 			}
-			return nil, a.serve(ctx, o, key, s.readyFD)
+			return nil, a.serve(ctx, o, key, s.readyFD, a.logger(a.log))
 		},
 	})
 }
@@ -170,7 +170,7 @@ func (a *app) emulateCommand() *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
-			return nil, a.serve(ctx, o, key, 0)
+			return nil, a.serve(ctx, o, key, 0, a.logger(a.warn))
 		},
 	})
 	c.Hidden, c.DisableFlagParsing = true, true
@@ -178,7 +178,7 @@ func (a *app) emulateCommand() *cobra.Command {
 }
 
 // serve runs the servers that o asks for until ctx ends or a client ends them.
-func (a *app) serve(ctx context.Context, o *serve.Options, key engine.FileOptions, readyFD int) (err error) {
+func (a *app) serve(ctx context.Context, o *serve.Options, key engine.FileOptions, readyFD int, log func(string)) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	e, err := a.engineToServe(ctx, o, key)
@@ -190,16 +190,18 @@ func (a *app) serve(ctx context.Context, o *serve.Options, key engine.FileOption
 		return err
 	}
 	s := serve.New(e, o.Powered)
-	s.Stop, s.Log = stop, a.logger()
+	s.Stop, s.Log = stop, log
 	s.Terminate, s.Disconnect, s.RejectLocality4 = o.Terminate, o.Disconnect, o.RejectLocality4
-	return a.run(ctx, stop, o.PIDFile, readyFD, []pair{
+	return a.run(ctx, stop, log, o.PIDFile, readyFD, []pair{
 		{port{"swtpm", o.Data, s.SwtpmData}, port{"swtpm_ctrl", o.Control, s.SwtpmControl}},
 		{port{"mssim", o.Command, s.Mssim}, port{"mssim_platform", o.Platform, s.MssimPlatform}},
 	})
 }
 
-// engineToServe opens the state. A TPM that starts off is one whose power is the server.
+// engineToServe opens the state, as soon as nobody else uses it. A TPM that starts off is one whose power is the server.
 func (a *app) engineToServe(ctx context.Context, o *serve.Options, key engine.FileOptions) (*engine.TPM, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
 	if o.Fresh {
 		if _, err := a.initEngine(ctx, o.Dir, key, true, ""); err != nil {
 			return nil, err
@@ -229,13 +231,20 @@ func startup(e *engine.TPM, kind serve.Startup) error {
 	return nil
 }
 
-// logger tells of connections where somebody looks. Connections come from several goroutines.
-func (a *app) logger() func(string) {
+// log tells of connections, to whoever keeps what a server writes.
+func (a *app) log(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.Err, "vtpmctl: %s\n", out.Escape(fmt.Sprintf(format, args...)))
+	}
+}
+
+// logger makes of how one line is told how connections tell theirs, from several goroutines.
+func (a *app) logger(tell func(string, ...any)) func(string) {
 	var mu sync.Mutex
 	return func(line string) {
 		mu.Lock()
 		defer mu.Unlock()
-		a.warn("%s", line)
+		tell("%s", line)
 	}
 }
 
@@ -250,7 +259,7 @@ type port struct {
 type pair struct{ first, second port }
 
 // run opens the ports, says that it did, and serves them.
-func (a *app) run(ctx context.Context, stop func(), pidFile string, readyFD int, pairs []pair) error {
+func (a *app) run(ctx context.Context, stop func(), log func(string), pidFile string, readyFD int, pairs []pair) error {
 	listening := map[string]string{}
 	var running sync.WaitGroup
 	var mu sync.Mutex
@@ -262,7 +271,7 @@ func (a *app) run(ctx context.Context, stop func(), pidFile string, readyFD int,
 			return
 		}
 		listening[p.name] = l.Addr().String()
-		a.warn("%s: listening on %s", p.name, l.Addr())
+		log(p.name + ": listening on " + l.Addr().String())
 		running.Go(func() {
 			defer stop()
 			if err := p.serve(ctx, l); err != nil {
