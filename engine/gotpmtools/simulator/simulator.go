@@ -19,17 +19,12 @@ import (
 	"github.com/vtpmctl/vtpmctl/engine"
 )
 
-// Errors of the simulator.
-var (
-	ErrSimulatorInUse         = errors.New("simulator is being used by another caller")
-	ErrSimulatorClosed        = errors.New("simulator was closed")
-	ErrMultipleWrites         = errors.New("the response to the last command was not read")
-	ErrResponseWithoutCommand = errors.New("there is no response: no command was written")
-)
+// ErrUsingClosedSimulator is the answer of a simulator after Close.
+var ErrUsingClosedSimulator = errors.New("attempting to use a closed simulator")
 
 // Simulator is a TPM of its own: one Write takes one command, Read gives the response.
 type Simulator struct {
-	tpm  *engine.TPM
+	tpm  *engine.TPM // nil after Close
 	rand io.Reader
 	buf  bytes.Buffer
 }
@@ -37,8 +32,8 @@ type Simulator struct {
 // Get makes a TPM and starts it up.
 func Get() (*Simulator, error) { return open(nil) }
 
-// GetWithFixedSeedInsecure makes a TPM whose secrets follow from a seed: the same seed gives the same keys. It keeps
-// nothing secret.
+// GetWithFixedSeedInsecure makes a TPM whose secrets follow from a seed: the same seed gives the same keys, though not
+// those of the C simulator. It keeps nothing secret.
 func GetWithFixedSeedInsecure(seed int64) (*Simulator, error) {
 	s := new(stream)
 	binary.BigEndian.PutUint64(s.state[:], uint64(seed))
@@ -46,25 +41,27 @@ func GetWithFixedSeedInsecure(seed int64) (*Simulator, error) {
 }
 
 func open(rand io.Reader) (*Simulator, error) {
-	s := &Simulator{rand: rand}
-	return s, s.ManufactureReset()
+	tpm, err := engine.New(engine.Config{Rand: rand})
+	return &Simulator{tpm: tpm, rand: rand}, err
 }
 
 // ManufactureReset makes a new TPM in place of the old one.
 func (s *Simulator) ManufactureReset() error {
-	tpm, err := engine.New(engine.Config{Rand: s.rand})
-	if err != nil {
-		return err
+	if s.IsClosed() {
+		return ErrUsingClosedSimulator
 	}
-	s.tpm = tpm
-	s.buf.Reset()
-	return nil
+	fresh, err := open(s.rand)
+	if err == nil {
+		err = s.tpm.Close()
+		*s = *fresh
+	}
+	return err
 }
 
 // Reset is a reboot of the host.
 func (s *Simulator) Reset() error {
-	if s.tpm == nil {
-		return ErrSimulatorClosed
+	if s.IsClosed() {
+		return ErrUsingClosedSimulator
 	}
 	s.buf.Reset()
 	return s.tpm.Reset()
@@ -72,11 +69,8 @@ func (s *Simulator) Reset() error {
 
 // Write runs one command.
 func (s *Simulator) Write(command []byte) (int, error) {
-	if s.tpm == nil {
-		return 0, ErrSimulatorClosed
-	}
-	if s.buf.Len() > 0 {
-		return 0, ErrMultipleWrites
+	if s.IsClosed() {
+		return 0, ErrUsingClosedSimulator
 	}
 	response, err := s.tpm.Send(command)
 	if err != nil {
@@ -88,19 +82,16 @@ func (s *Simulator) Write(command []byte) (int, error) {
 
 // Read gives the response to the last command.
 func (s *Simulator) Read(response []byte) (int, error) {
-	if s.tpm == nil {
-		return 0, ErrSimulatorClosed
-	}
-	if s.buf.Len() == 0 {
-		return 0, ErrResponseWithoutCommand
+	if s.IsClosed() {
+		return 0, ErrUsingClosedSimulator
 	}
 	return s.buf.Read(response)
 }
 
 // Close ends the TPM. Sessions and objects that a test left loaded are no error.
 func (s *Simulator) Close() error {
-	if s.tpm == nil {
-		return ErrSimulatorClosed
+	if s.IsClosed() {
+		return ErrUsingClosedSimulator
 	}
 	err := s.tpm.Close()
 	s.tpm = nil
