@@ -42,7 +42,10 @@ func (m *mark) get() (uint64, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, storeError(m.path, err)
 	}
-	generation, _ := strconv.ParseUint(strings.TrimSpace(string(text[:n])), 10, 64)
+	generation, err := strconv.ParseUint(strings.TrimSpace(string(text[:n])), 10, 64)
+	if err != nil {
+		return 0, nil
+	}
 	return generation, nil
 }
 

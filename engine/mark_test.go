@@ -126,7 +126,7 @@ func TestAStateThatIsTakenAwayIsNotTakenForANewTPM(t *testing.T) {
 // What a crash may leave of the mark: that of an earlier save, nothing, or no number at all.
 func TestACrashNeverMakesAGoodStateLookOld(t *testing.T) {
 	for name, left := range map[string]string{
-		"the mark of an earlier save": "00000000000000000001\n", "an empty file": "", "zeros": strings.Repeat("\x00", 21), "half a number": "0000000000",
+		"the mark of an earlier save": "00000000000000000001\n", "an empty file": "", "zeros": strings.Repeat("\x00", 21), "half a number": "0000000000", "no such number": strings.Repeat("9", 20) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
