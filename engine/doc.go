@@ -11,9 +11,10 @@
 //
 // With the default Power, StaysOn, a TPM counts as powered from one process to the next. PCRs, hierarchies, clock and
 // dictionary-attack timers go on, by the time that passed on the host; Close keeps sessions and transient objects
-// too. Reset and PowerCycle are explicit. A process that dies without Close loses at most the command in flight and
-// what a resource manager would have flushed: loaded sessions and transient objects, which are written by Close only
-// and leave the store when it is opened, so that no session can be rolled back and replayed.
+// too. Reset and PowerCycle are explicit; SetResetPolicy makes a reboot of the host reset the TPM too. A process that
+// dies without Close loses at most the command in flight and what a resource manager would have flushed: loaded
+// sessions and transient objects, which are written by Close only and leave the store when it is opened, so that no
+// session can be rolled back and replayed.
 //
 // With OffBetween the process is the power: the state holds what is in NV, and a client sends TPM2_Startup.
 //
