@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -15,17 +16,42 @@ import (
 	"github.com/vtpmctl/vtpmctl/pcr"
 )
 
-// storyDoc is the result of eventlog explain.
+// storyDoc is the result of eventlog explain. The sentences about its events are told while they are printed.
 type storyDoc struct {
 	Source string `json:"source"`
 	*eventlog.Story
-	Events []eventlog.Sentence `json:"events"` // one for each event; the table has none of them
-	Notes  []eventlog.Note     `json:"notes"`
+	Notes []eventlog.Note `json:"notes"`
 
 	log *eventlog.Log
+	set pcr.Set // of the registers asked for; 0 for all
 }
 
 func (storyDoc) Schema() string { return "vtpmctl.eventlog-explain/v1" }
+
+// List is what the sentences are called.
+func (storyDoc) List() string { return "events" }
+
+// Lines gives a sentence for each event.
+func (d storyDoc) Lines() iter.Seq[any] {
+	return func(yield func(any) bool) {
+		for s := range d.sentences() {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// sentences tells of the events that were asked for.
+func (d storyDoc) sentences() iter.Seq[eventlog.Sentence] {
+	return func(yield func(eventlog.Sentence) bool) {
+		for s := range d.log.Sentences() {
+			if (d.set == 0 || s.PCR >= 0 && d.set.Has(s.PCR)) && !yield(s) {
+				return
+			}
+		}
+	}
+}
 
 func (d storyDoc) Table(t *out.Table) {
 	logHead(t, d.Source, d.log)
@@ -90,7 +116,7 @@ func (d *storyDoc) only(set pcr.Set) {
 		s.Statements = slices.DeleteFunc(s.Statements, func(l eventlog.Statement) bool { return !set.Has(l.PCR) })
 	}
 	d.Story.Sections = slices.DeleteFunc(d.Sections, func(s eventlog.Section) bool { return len(s.Statements) == 0 })
-	d.Events = slices.DeleteFunc(d.Events, func(s eventlog.Sentence) bool { return s.PCR < 0 || !set.Has(s.PCR) })
+	d.set = set
 	d.Story.PCRs = slices.DeleteFunc(d.PCRs, func(p eventlog.PCRTale) bool { return !set.Has(p.PCR) })
 }
 
@@ -140,10 +166,7 @@ values, each event with who measured it, what its digest covers and what would c
 			if err != nil {
 				return nil, err
 			}
-			doc := storyDoc{Source: source, Story: log.ExplainRunning(a.runningCmdline(args)), Events: []eventlog.Sentence{}, Notes: log.Notes, log: log}
-			if a.format != out.FormatTable || page != "" {
-				doc.Events = slices.Collect(log.Sentences())
-			}
+			doc := storyDoc{Source: source, Story: log.ExplainRunning(a.runningCmdline(args)), Notes: log.Notes, log: log}
 			if filter.set != 0 {
 				doc.only(filter.set)
 			}

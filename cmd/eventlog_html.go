@@ -27,7 +27,10 @@ func (d pageDoc) Table(t *out.Table) {
 
 // writePage writes the story as a page. The same log gives the same page.
 func (d storyDoc) writePage(path string, force bool) (pageDoc, error) {
-	p := &bootPage{HTML: out.NewHTML("Boot of "+d.Source, pageStyle), doc: d, sentences: d.Events}
+	p := &bootPage{HTML: out.NewHTML("Boot of "+d.Source, pageStyle), doc: d, events: make(map[int][]eventlog.Sentence)}
+	for s := range d.sentences() {
+		p.take(s)
+	}
 	text := p.write()
 	err := file.Write(path, text, file.Shared, force)
 	return pageDoc{Source: d.Source, File: path, Size: len(text)}, err
@@ -36,8 +39,36 @@ func (d storyDoc) writePage(path string, force bool) (pageDoc, error) {
 // bootPage is the page of one boot, from what an admin asks first to every single event.
 type bootPage struct {
 	*out.HTML
-	doc       storyDoc
-	sentences []eventlog.Sentence
+	doc    storyDoc
+	marks  []mark
+	events map[int][]eventlog.Sentence // of each register, not more than are listed
+	broken []eventlog.Statement
+}
+
+// mark is what is kept of every event: a log may have hundreds of thousands.
+type mark struct {
+	event   int32
+	pcr     int8
+	phase   uint8
+	binding uint8
+}
+
+// The order of phases and bindings, by which a mark numbers them.
+var (
+	phases   = []eventlog.Phase{eventlog.PhaseFirmware, eventlog.PhaseLoader, eventlog.PhaseSystem}
+	bindings = []eventlog.Binding{eventlog.Unchecked, eventlog.Unbound, eventlog.Label, eventlog.Bound, eventlog.Broken}
+)
+
+// take keeps of an event what the page needs.
+func (p *bootPage) take(s eventlog.Sentence) {
+	p.marks = append(p.marks, mark{int32(s.Event), int8(s.PCR), uint8(slices.Index(phases, s.Phase)), uint8(slices.Index(bindings, s.Binding))})
+	if len(p.events[s.PCR]) < listed {
+		p.events[s.PCR] = append(p.events[s.PCR], s)
+	}
+	if s.Binding == eventlog.Broken && len(p.broken) < maxNotes {
+		p.broken = append(p.broken, eventlog.Statement{
+			Text: s.Type.String() + ": " + s.Covers, Event: s.Event, PCR: s.PCR, Binding: s.Binding, Alert: true})
+	}
 }
 
 func (p *bootPage) write() []byte {
@@ -111,14 +142,14 @@ func (p *bootPage) wholeness() string {
 
 // tally counts what is proven and what is not.
 func (p *bootPage) tally() {
-	counts := make(map[eventlog.Binding]int)
-	for _, s := range p.sentences {
-		counts[s.Binding]++
+	counts := make([]int, len(bindings))
+	for _, m := range p.marks {
+		counts[m.binding]++
 	}
 	for _, b := range []eventlog.Binding{eventlog.Bound, eventlog.Label, eventlog.Broken, eventlog.Unbound, eventlog.Unchecked} {
-		if counts[b] > 0 {
+		if n := counts[slices.Index(bindings, b)]; n > 0 {
 			p.In("span.share", func() {
-				p.Text(strconv.Itoa(counts[b]) + " ")
+				p.Text(strconv.Itoa(n) + " ")
 				p.tag(b)
 			})
 		}
@@ -151,12 +182,7 @@ func (p *bootPage) alerts() {
 			}
 		}
 	}
-	for _, s := range p.sentences {
-		if s.Binding == eventlog.Broken && len(found) < maxNotes {
-			found = append(found, eventlog.Statement{
-				Text: s.Type.String() + ": " + s.Covers, Event: s.Event, PCR: s.PCR, Binding: s.Binding, Alert: true})
-		}
-	}
+	found = append(found, p.broken...)
 	if len(found) == 0 {
 		return
 	}
@@ -273,21 +299,21 @@ func (p *bootPage) register(tale eventlog.PCRTale, replay *eventlog.Replay) {
 			}
 		}
 	})
-	var events []eventlog.Sentence
-	for _, s := range p.sentences {
-		if s.PCR == tale.PCR {
-			events = append(events, s)
+	total := 0
+	for _, m := range p.marks {
+		if int(m.pcr) == tale.PCR {
+			total++
 		}
 	}
 	p.In("details", func() {
-		p.El("summary", plural(len(events), "event"))
+		p.El("summary", plural(total, "event"))
 		p.In("ol.events", func() {
-			for _, s := range events[:min(len(events), listed)] {
+			for _, s := range p.events[tale.PCR] {
 				p.event(s)
 			}
 		})
-		if len(events) > listed {
-			p.El("p", fmt.Sprintf("%d more: vtpmctl eventlog show --pcr %d", len(events)-listed, tale.PCR))
+		if total > listed {
+			p.El("p", fmt.Sprintf("%d more: vtpmctl eventlog show --pcr %d", total-listed, tale.PCR))
 		}
 	})
 }

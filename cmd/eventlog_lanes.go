@@ -17,10 +17,10 @@ const laneWidth = 2400
 // lanes is the timeline: a lane for each register, and in it a bar for each event, from left to right as they were
 // measured. The height of a bar says what its colour says: full is bound, half is named, full with a gap is broken.
 func (p *bootPage) lanes() {
-	if len(p.sentences) == 0 || len(p.doc.PCRs) == 0 {
+	if len(p.marks) == 0 || len(p.doc.PCRs) == 0 {
 		return
 	}
-	columns := min(len(p.sentences), maxColumns)
+	columns := min(len(p.marks), maxColumns)
 	p.In("section.timeline", func() {
 		p.El("h2", "Timeline")
 		p.phases(columns)
@@ -42,20 +42,20 @@ func (p *bootPage) lanes() {
 }
 
 // column is where an event stands.
-func (p *bootPage) column(i, columns int) int { return i * columns / len(p.sentences) }
+func (p *bootPage) column(i, columns int) int { return i * columns / len(p.marks) }
 
 // phases heads the timeline with the parts of the boot, as wide as they are long.
 func (p *bootPage) phases(columns int) {
 	p.In("div.phases", func() {
-		for start := 0; start < len(p.sentences); {
+		for start := 0; start < len(p.marks); {
 			end := start
-			for end < len(p.sentences) && p.sentences[end].Phase == p.sentences[start].Phase {
+			for end < len(p.marks) && p.marks[end].phase == p.marks[start].phase {
 				end++
 			}
-			name := string(p.sentences[start].Phase)
-			events := fmt.Sprintf("events %d to %d", p.sentences[start].Event, p.sentences[end-1].Event)
+			name := string(phases[p.marks[start].phase])
+			events := fmt.Sprintf("events %d to %d", p.marks[start].event, p.marks[end-1].event)
 			if end == start+1 {
-				events = "event " + strconv.Itoa(p.sentences[start].Event)
+				events = "event " + strconv.Itoa(int(p.marks[start].event))
 			}
 			p.In("div", func() {
 				p.El("b", name)
@@ -67,14 +67,11 @@ func (p *bootPage) phases(columns int) {
 	})
 }
 
-// rank orders the bindings by what a shared column shows.
-var rank = map[eventlog.Binding]int{eventlog.Label: 1, eventlog.Bound: 2, eventlog.Broken: 3}
-
 func (p *bootPage) lane(register, columns int) {
-	bars := make([]eventlog.Binding, columns)
-	for i, s := range p.sentences {
-		if c := p.column(i, columns); s.PCR == register && rank[s.Binding] > rank[bars[c]] {
-			bars[c] = s.Binding
+	bars := make([]uint8, columns) // of events that share a column the worst shows, in the order of bindings
+	for i, m := range p.marks {
+		if c := p.column(i, columns); int(m.pcr) == register {
+			bars[c] = max(bars[c], m.binding)
 		}
 	}
 	p.In("svg", func() {
@@ -83,7 +80,7 @@ func (p *bootPage) lane(register, columns int) {
 				x, next := c*laneWidth/columns, (c+1)*laneWidth/columns
 				return []out.Attr{out.Count("x", "", x), out.Count("y", "", y), out.Count("width", "", max(1, (next-x)*4/5)), out.Count("height", "", height)}
 			}
-			switch b {
+			switch bindings[b] {
 			case eventlog.Bound:
 				p.El("rect.bound", "", bar(0, 16)...)
 			case eventlog.Label:
