@@ -1,8 +1,7 @@
 package eventlog
 
 import (
-	"encoding/binary"
-	"fmt"
+	"encoding/hex"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -11,8 +10,14 @@ import (
 type GUID [16]byte
 
 func (g GUID) String() string {
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(g[0:4]), binary.LittleEndian.Uint16(g[4:6]),
-		binary.LittleEndian.Uint16(g[6:8]), g[8:10], g[10:16])
+	text := make([]byte, 0, 36)
+	for i, from := range [16]int{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15} {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, g[from:from+1])
+	}
+	return string(text)
 }
 
 // MarshalText gives String.
