@@ -3,9 +3,14 @@ package cmd_test
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/vtpmctl/vtpmctl/cmd"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
@@ -58,6 +63,49 @@ func TestTheRunningSystemIsAskedAboutItsOwnLog(t *testing.T) {
 	for _, want := range []string{"not proven  cmdline", "Q24", "(Q22): SecureBoot; PCR 7 may differ at the next boot"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is missing in\n%s", want, stdout)
+		}
+	}
+}
+
+// The JSON only grows: a field that goes away here breaks somebody's script.
+func TestFieldsOfVerdictsAndDifferencesOfLogs(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	save := func(name string, data []byte) {
+		if err := os.WriteFile(at(name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	machine := synth.Default()
+	save("before", synth.Windows(machine).Log)
+	values, _, _ := runOn(synth.Windows(machine).Log, "eventlog", "replay", "-", "-o", "pcrread")
+	save("values", []byte(values))
+	machine.Windows.Debugging = true
+	after := synth.Windows(machine).Log
+	verdict := []string{"bank", "pcr", "state", "replayed", "actual", "events"}
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"verify", "-", "--against", at("values")}, slices.Concat(
+			[]string{"against", "broken", "checks", "data", "grammar", "notes", "outcome", "pcrs", "quotes", "schema", "source"},
+			below("checks", "name", "outcome", "text"), below("data", "bound", "label", "unbound"), below("pcrs", verdict...),
+			below("quotes", "aik", "bank", "event", "match", "pcrs"))},
+		{[]string{"diff", at("before"), "-"}, slices.Concat(
+			[]string{"after", "after_kind", "before", "before_kind", "differences", "equal", "pcrs", "schema", "unexplained", "volatile_pcrs"},
+			below("pcrs", "changes", "pcr", "same", "volatile"), below("pcrs.changes", "after", "before", "fields", "kind", "type"),
+			below("pcrs.changes.before", "digest", "number", "summary"), below("pcrs.changes.after", "digest", "number", "summary"))},
+		{[]string{"diff", at("values"), "-"}, slices.Concat(
+			[]string{"after", "after_kind", "before", "before_kind", "differences", "equal", "pcrs", "schema", "unexplained", "volatile_pcrs"},
+			below("unexplained", append(verdict, "in")...))},
+	} {
+		stdout, stderr, status := runOn(after, append(append([]string{"eventlog"}, c.args...), "-o", "json")...)
+		if status != 7 {
+			t.Fatalf("%q: exit status %d: %s", c.args, status, stderr)
+		}
+		slices.Sort(c.want)
+		if diff := cmp.Diff(c.want, fieldsOf(t, stdout)); diff != "" {
+			t.Errorf("%s: %s", c.args[0], diff)
 		}
 	}
 }

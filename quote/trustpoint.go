@@ -3,7 +3,6 @@ package quote
 import (
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // what Windows signs with
 	"errors"
 
 	"github.com/google/go-tpm/tpm2"
@@ -41,8 +40,7 @@ func (p *Pin) VerifyTrustPoint(attest, signature []byte) (weakness string, err e
 }
 
 func bareSHA1(key *rsa.PublicKey, attest, signature []byte) error {
-	sum := sha1.Sum(attest) //nolint:gosec // as above
-	if rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) != nil {
+	if rsa.VerifyPKCS1v15(key, crypto.SHA1, eventlog.SHA1.Sum(attest), signature) != nil {
 		return errSignature
 	}
 	return nil
