@@ -241,6 +241,9 @@ func SystemdBoot(m Machine) *Recording {
 	m.vouched(b, imageSecurity, "db", loaderCA)
 	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
 	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	if m.StubVersion < 254 { // systemd-boot takes the command line out of the image and hands it to the stub
+		b.Data(12, eventlog.EVIPL, utf16z(m.Cmdline))
+	}
 	m.unified(b)
 	m.exitBootServices(b)
 	return b.Recording()

@@ -40,10 +40,14 @@ func (m *Machine) ukiPath() string    { return `\EFI\Linux\linux-` + m.KernelVer
 
 // sections are what systemd-stub measures, in its order.
 func (m *Machine) sections() []Section {
-	return []Section{
+	all := []Section{
 		{".linux", m.Kernel}, {".osrel", []byte("ID=debian\nVERSION_ID=13\n")}, {".cmdline", []byte(m.Cmdline)},
 		{".initrd", m.Initrd}, {".uname", []byte(m.KernelVersion)},
 	}
+	if m.StubVersion < 254 {
+		return all[:4]
+	}
+	return all
 }
 
 // UnifiedImage is the unified kernel image.

@@ -433,6 +433,27 @@ func TestWhatChangedOnDiskIsTakenOrBlocks(t *testing.T) {
 	}
 }
 
+// TestOldSystemdBootHandsOnTheCommandLineOfAnImage is about versions before 254, where it is in PCR 12 too.
+func TestOldSystemdBootHandsOnTheCommandLineOfAnImage(t *testing.T) {
+	before, after := synth.OnDisk(), synth.OnDisk()
+	before.StubVersion, after.StubVersion, after.Cmdline = 252, 252, "root=LABEL=new ro"
+	change := []predict.Change{{Kind: predict.UKI, Name: "/tmp/new.efi", Data: after.UnifiedImage()}}
+	disk, tree := diskOf(before)
+	f, err := machineOf(t, synth.SystemdBoot(before), disk).Predict(predict.Future{Changes: change})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkValues(t, f, synth.SystemdBoot(after), nil)
+	if got := changed(f); got != "4,9,11,12" {
+		t.Errorf("PCRs %s change", got)
+	}
+	clear(tree) // the old image is gone: was the command line its own, or typed?
+	if f, err = machineOf(t, synth.SystemdBoot(before), rootsOf(tree)).Predict(predict.Future{Changes: change}); err != nil {
+		t.Fatal(err)
+	}
+	checkValues(t, f, synth.SystemdBoot(after), []int{9, 12})
+}
+
 func TestAnEventThatIsAssumedIsCopied(t *testing.T) {
 	before, after := synth.OnDisk(), synth.OnDisk()
 	after.Initrd = []byte("2")

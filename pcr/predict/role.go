@@ -82,6 +82,8 @@ func assignRoles(steps []*step) {
 			}
 		case *eventlog.Tagged:
 			s.role = tagRole(d)
+		case *eventlog.Windows:
+			return // its loader is no kernel, and nothing else of it is known here
 		}
 	}
 	lastBefore := func(i int) int {

@@ -134,11 +134,32 @@ func (p *plan) uki(c Change) error {
 	}
 	if section := image.Section(".cmdline"); section != nil {
 		p.newText(fromUKI, string(section.Data))
+		p.handedOn(string(section.Data))
 	}
 	for _, s := range p.having(roleInitrd) {
 		p.stubInitrd(s, image)
 	}
 	return nil
+}
+
+// handedOn follows a command line that systemd-boot reads out of the image and hands to the stub as if somebody had typed
+// it, so that it is in PCR 12 too (before version 254).
+func (p *plan) handedOn(text string) {
+	texts := p.m.texts()
+	old, given := texts[fromUKI], texts[fromLoader]
+	switch {
+	case given == "" || given == text || given == tidy(text):
+	case given == old:
+		p.loaderCmdline(text)
+	case given == tidy(old):
+		p.loaderCmdline(tidy(text))
+	case old == "":
+		for _, s := range p.steps {
+			if d, ok := s.decoded.(*eventlog.Loader); ok && d.Producer == "systemd-boot" {
+				s.block("the old image is not at hand: whether this command line was a part of it is not known")
+			}
+		}
+	}
 }
 
 // measuresKernel tells whether firmware measures the kernel that the stub loads: from 258 the stub loads it without
