@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/file"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
@@ -41,7 +43,11 @@ func (a *app) writePredictions(d *predictDoc, o *predictFlags) error {
 		if err != nil {
 			return err
 		}
-		if err := file.Write(filepath.Join(o.pcrlock, filepath.FromSlash(c.Name)), append(text, '\n'), file.Shared, o.force); err != nil {
+		path := filepath.Join(o.pcrlock, filepath.FromSlash(c.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // #nosec G301 -- systemd's folders are for all to read
+			return fail.E(fail.OutputFailed, "%w", err)
+		}
+		if err := file.Write(path, append(text, '\n'), file.Shared, o.force); err != nil {
 			return err
 		}
 	}

@@ -60,9 +60,11 @@ func Components(futures []*Forecast) (all []Component) {
 	}
 	middle := cut(runs, head, tail)
 	folder := name()
+	if !slices.ContainsFunc(middle, func(run []Step) bool { return len(run) > 0 }) {
+		middle = nil // they are the same
+	}
 	for i, run := range middle {
 		switch {
-		case len(futures) == 1 && len(run) == 0:
 		case len(futures) == 1:
 			all = append(all, Component{folder, run})
 		default:
