@@ -170,7 +170,7 @@ func (m *Machine) compare(values eventlog.Values) {
 	for _, b := range m.log.Replay().Banks {
 		banks[b.Alg] = true
 		for _, p := range b.PCRs {
-			m.now[p.Index] = register{events: p.Events, banks: banks}
+			m.now[p.Index] = register{banks: banks}
 		}
 	}
 	if values == nil {

@@ -75,7 +75,6 @@ type Step struct {
 
 // register is what is known about one PCR of this boot.
 type register struct {
-	events  int
 	banks   map[eventlog.Alg]bool // in which the log leads to the value
 	problem string                // why it leads nowhere
 }

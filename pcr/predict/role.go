@@ -36,13 +36,9 @@ const (
 
 // The PCRs and tags of boot loaders (UAPI.7; Linux, efistub.h; systemd, measure.h).
 const (
-	imagePCR   = 4
-	grubPCR    = 9
-	ukiPCR     = 11
-	shimPCR    = 14
-	policyPCR  = 7
-	loaderPCR  = 5
-	commandPCR = 8
+	imagePCR = 4
+	ukiPCR   = 11
+	shimPCR  = 14
 
 	tagOptions    = 0x8f3b22ed
 	tagInitrd     = 0x8f3b22ec

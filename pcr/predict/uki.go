@@ -268,9 +268,9 @@ func (m *Machine) deriveInitrd(s *step) {
 		if err != nil {
 			return
 		}
-		for _, make := range initrdMakings {
-			if parts := make(image); s.event.Covers(parts...) {
-				s.making = make
+		for _, making := range initrdMakings {
+			if parts := making(image); s.event.Covers(parts...) {
+				s.making = making
 				if s.origin.File == "" {
 					s.follows("the initrd of " + u.origin.File)
 				}
