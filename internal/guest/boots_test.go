@@ -57,9 +57,12 @@ func TestBoots(t *testing.T) {
 				c.banks = allBanks
 			}
 			before := m.measure(t, c.boot, c.banks...)
-			story := before.log.Explain()
+			story := before.log.ExplainRunning(before.running)
 			if story.SecureBoot != c.secureBoot || story.Loader != c.loader {
 				t.Errorf("Secure Boot is %s, started by %s", story.SecureBoot, story.Loader)
+			}
+			if told := story.Cmdline == strings.TrimPrefix(before.running, "BOOT_IMAGE="); told != (c.loader != "") {
+				t.Errorf("the command line is told as %q, the kernel has %q", story.Cmdline, before.running)
 			}
 			if c.golden {
 				before.golden(t, strings.ReplaceAll(c.name, " ", "-"))
@@ -74,9 +77,10 @@ func TestBoots(t *testing.T) {
 // measured is a boot and what the guest's kernel knows of it.
 type measured struct {
 	*prepared
-	raw    []byte
-	log    *eventlog.Log // with IMA's list
-	values pcrs
+	raw     []byte
+	log     *eventlog.Log // with IMA's list
+	values  pcrs
+	running string // command line
 }
 
 // measure boots, and judges the log.
@@ -92,7 +96,8 @@ func (m *machine) measure(t *testing.T, b boot, banks ...string) *measured {
 // it is of the same boot.
 func judge(t *testing.T, r results, banks ...string) *measured {
 	t.Helper()
-	m := &measured{raw: r.file(t, "eventlog"), values: kernelPCRs(t, r, banks...)}
+	m := &measured{raw: r.file(t, "eventlog"), values: kernelPCRs(t, r, banks...),
+		running: strings.TrimSuffix(string(r.file(t, "cmdline")), "\n")}
 	var err error
 	if m.log, err = eventlog.Parse(m.raw); err != nil {
 		t.Fatal(err)
@@ -105,7 +110,9 @@ func judge(t *testing.T, r results, banks ...string) *measured {
 		m.log.Append(ima)
 	}
 	v := m.log.Verify(m.values.forLog(t), eventlog.Rules{})
-	if v.Worst() == eventlog.Fail || len(v.Grammar) > 0 {
+	// QEMU hands a kernel of its -kernel to OVMF in a way that has a name, Q25.
+	odd := slices.ContainsFunc(v.Grammar, func(f eventlog.Finding) bool { return f.Quirk != "Q25" })
+	if v.Worst() == eventlog.Fail || odd {
 		t.Errorf("the log is not true: %+v", v.Checks)
 	}
 	explained := 0
@@ -231,14 +238,15 @@ func TestKexecKeepsTheLog(t *testing.T) {
 		steps: []step{{"kexec", "kexec -s -l /in/kernel --initrd=/in/initrd --append='" + usualCmdline + " second' && kexec -e"}},
 	}
 	r := newMachine(t).boot(t, outer)
-	if cmdline := strings.TrimSpace(string(r.file(t, "cmdline"))); cmdline != usualCmdline+" second" {
-		t.Errorf("the kernel that ran was started with %q", cmdline)
-	}
 	if told := string(r.stdout(t, "explain")); !strings.Contains(told, "was started with another command line") {
 		t.Errorf("explain does not say that another kernel runs:\n%s", told)
 	}
 	delete(r, "ima") // each kernel extended PCR 10, and has a list of its own
-	judge(t, r, allBanks...).golden(t, "direct")
+	m := judge(t, r, allBanks...)
+	m.golden(t, "direct")
+	if m.running != usualCmdline+" second" {
+		t.Errorf("the kernel that ran was started with %q", m.running)
+	}
 }
 
 // withLibraries is a program of the host with the libraries it needs.
