@@ -2,10 +2,8 @@ package cmd
 
 import (
 	"context"
-	"io/fs"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -120,18 +118,6 @@ func (d *storyDoc) only(set pcr.Set) {
 	d.Story.PCRs = slices.DeleteFunc(d.PCRs, func(p eventlog.PCRTale) bool { return !set.Has(p.PCR) })
 }
 
-// runningCmdline is the command line of the running kernel, where its log is the one that is explained.
-func (a *app) runningCmdline(args []string) string {
-	if len(args) > 0 || a.Host.Root == nil {
-		return ""
-	}
-	text, err := fs.ReadFile(a.Host.Root, "proc/cmdline")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(string(text), "\n")
-}
-
 func (a *app) eventlogExplainCommand() *cobra.Command {
 	var logs logFlags
 	var filter eventFilter
@@ -166,7 +152,11 @@ values, each event with who measured it, what its digest covers and what would c
 			if err != nil {
 				return nil, err
 			}
-			doc := storyDoc{Source: source, Story: log.ExplainRunning(a.runningCmdline(args)), Notes: log.Notes, log: log}
+			running := ""
+			if len(args) == 0 { // the log of this boot: the running system can be asked
+				running = a.Host.Cmdline()
+			}
+			doc := storyDoc{Source: source, Story: log.ExplainRunning(running), Notes: log.Notes, log: log}
 			if filter.set != 0 {
 				doc.only(filter.set)
 			}

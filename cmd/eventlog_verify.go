@@ -256,7 +256,7 @@ func (a *app) judgeLog(args []string, o *logVerifyFlags, values *pcr.Values) (ou
 		return nil, err
 	}
 	if len(args) == 0 { // the log of this boot: the running system can be asked
-		if c, ok := log.CheckCmdline(a.Host.Cmdline()); ok && a.Host.Cmdline() != "" {
+		if c, ok := log.CheckCmdline(a.Host.Cmdline()); ok {
 			o.rules.Also = append(o.rules.Also, c)
 		}
 		if c, ok := log.CheckVariables(a.Host.EFIVariable); ok {

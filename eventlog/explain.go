@@ -17,6 +17,8 @@ type Story struct {
 	Sections   []Section `json:"sections"`
 	PCRs       []PCRTale `json:"pcrs"`
 	Quirks     []Quirk   `json:"quirks"`
+
+	another bool // the running kernel has another command line than the one that was measured
 }
 
 // Section is a part of the story.
@@ -60,8 +62,8 @@ type teller struct {
 	program string      // the file of the last program that was started
 	options []*Variable // that have arguments
 	running string      // command line of the running kernel, "" if it is not known
-	stub    *Event      // with which the kernel's EFI stub measured its command line
-	initrd  bool        // the stub measured an initrd
+	line    *Event      // that measured the kernel's command line, or its digest
+	initrd  bool        // the kernel's EFI stub measured an initrd
 	quirks  map[string]bool
 	said    map[string]bool
 	heard   []string // what the event at hand says, said before or not
@@ -115,7 +117,7 @@ func (l *Log) ExplainRunning(cmdline string) *Story {
 		}
 		t.tell(e, decoded, check.Binding)
 	}
-	t.judgeStub()
+	t.judgeCmdline()
 	for _, title := range []string{tellFirmware, tellSecureBoot, tellOptions, tellChain, tellLinux, tellWindows, tellOther} {
 		if s := t.parts[title]; len(s) > 0 {
 			t.story.Sections = append(t.story.Sections, Section{title, s})
@@ -236,7 +238,7 @@ func (t *teller) tagged(e *Event, name string, b Binding) {
 	case strings.HasSuffix(name, ": initrd"):
 		t.initrd = true
 	case strings.HasSuffix(name, ": command line"):
-		t.stub = e
+		t.line = e
 		if text, where := t.cmdline(e); text != "" {
 			t.story.Cmdline = text
 			t.say(tellLinux, e, Bound, "kernel command line, %s: %s", where, text)
@@ -259,16 +261,17 @@ func (t *teller) cmdline(e *Event) (text, where string) {
 	return "", ""
 }
 
-// judgeStub says what does not fit what the kernel's EFI stub measured.
-func (t *teller) judgeStub() {
-	if t.stub == nil {
+// judgeCmdline says what does not fit the command line that was measured last.
+func (t *teller) judgeCmdline() {
+	if t.line == nil {
 		return
 	}
-	if t.running != "" && t.running != t.story.Cmdline {
-		t.warn(tellLinux, t.stub, Bound, "the running kernel was started with another command line, which is not measured, as kexec does: %s", t.running)
+	if t.running != "" && withoutImage(t.running) != withoutImage(t.story.Cmdline) {
+		t.story.another = true
+		t.warn(tellLinux, t.line, Bound, "the running kernel was started with another command line, which is not measured, as kexec does: %s", t.running)
 	}
-	if !t.initrd && strings.Contains(" "+t.story.Cmdline, " initrd=") {
-		t.warn(tellLinux, t.stub, Bound, "the kernel read the initrd that its command line names, and did not measure it")
+	if t.line.Type == EVEventTag && !t.initrd && strings.Contains(" "+t.story.Cmdline, " initrd=") {
+		t.warn(tellLinux, t.line, Bound, "the kernel read the initrd that its command line names, and did not measure it")
 	}
 }
 
@@ -335,10 +338,10 @@ func (t *teller) loaderEvent(e *Event, l *Loader, b Binding) {
 		}
 		t.say(tellChain, e, b, "GRUB ran: %s", l.Text)
 	case l.What == "kernel_cmdline":
-		t.story.Cmdline = l.Text
+		t.line, t.story.Cmdline = e, l.Text
 		t.say(tellLinux, e, b, "kernel command line: %s", l.Text)
 	case l.What == "cmdline":
-		t.story.Cmdline = l.Text
+		t.line, t.story.Cmdline = e, l.Text
 		t.say(tellLinux, e, b, "command line from the boot loader: %s", l.Text)
 	case l.What == "file" && isInitrd(l.Text):
 		t.story.Initrd = l.Text

@@ -52,16 +52,12 @@ func anyExtended(values Values, pcr int) (touched, known bool) {
 // CheckCmdline compares the command line of the running kernel with the one that was measured last. ok is false where none
 // was.
 func (l *Log) CheckCmdline(running string) (c NamedCheck, ok bool) {
-	measured := l.Explain().Cmdline
-	if measured == "" {
-		return c, false
+	story := l.ExplainRunning(running)
+	if story.another {
+		return NamedCheck{"cmdline", NotProven,
+			fmt.Sprintf("Q24: the running kernel has another command line than the measured one, perhaps because of kexec: %q", running)}, true
 	}
-	c = NamedCheck{Name: "cmdline", Outcome: Pass, Text: "the running kernel has the measured command line"}
-	if withoutImage(measured) != withoutImage(running) {
-		c.Outcome = NotProven
-		c.Text = fmt.Sprintf("Q24: the running kernel has another command line than the measured one, perhaps because of kexec: %q", running)
-	}
-	return c, true
+	return NamedCheck{"cmdline", Pass, "the running kernel has the measured command line"}, story.Cmdline != "" && running != ""
 }
 
 // withoutImage takes the name of the kernel off a command line: loaders log it, and hand it on as BOOT_IMAGE or not at all.

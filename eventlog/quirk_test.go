@@ -244,11 +244,18 @@ func TestACommandLineThatWasNotMeasuredIsTold(t *testing.T) {
 		"BOOT_IMAGE=/boot/vmlinuz-6.12.41 " + machine.Cmdline + "\n": eventlog.Pass,
 		machine.Cmdline:                   eventlog.Pass,
 		machine.Cmdline + " init=/bin/sh": eventlog.NotProven,
-		"":                                eventlog.NotProven,
 	} {
 		if c, ok := log.CheckCmdline(running); !ok || c.Outcome != want {
 			t.Errorf("%q: %t %+v", running, ok, c)
 		}
+	}
+	for running, want := range map[string]eventlog.Outcome{machine.Cmdline: eventlog.Pass, "x": eventlog.NotProven} {
+		if c, ok := mustParse(t, synth.UKI(machine).Log).CheckCmdline(running); !ok || c.Outcome != want {
+			t.Errorf("by its digest, %q: %t %+v", running, ok, c)
+		}
+	}
+	if _, ok := log.CheckCmdline(""); ok {
+		t.Error("a command line that nobody told is compared")
 	}
 	if _, ok := mustParse(t, synth.SeaBIOS(machine).Log).CheckCmdline("x"); ok {
 		t.Error("a command line was found where none was measured")

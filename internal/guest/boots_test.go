@@ -226,6 +226,9 @@ func TestABootWithoutALogIsDiagnosed(t *testing.T) {
 		t.Fatal("the kernel has a log")
 	}
 	r.refuses(t, "verify", "66", "GRUB")
+	if told := string(r.file(t, "verify.stdout")); !strings.Contains(told, "Q1: PCR 0,4,7-9 are extended, by GRUB among others") {
+		t.Errorf("the PCRs are not asked for the reason:\n%s", told)
+	}
 }
 
 // A kernel started by kexec has the log of the boot that the firmware measured, and PCRs that tell no more.

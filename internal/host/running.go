@@ -1,9 +1,21 @@
 package host
 
-import "io/fs"
+import (
+	"io/fs"
+	"strings"
+)
 
-// Cmdline is the command line of the running kernel, "" where it is not told.
-func (h Host) Cmdline() string { return h.Text("proc/cmdline") }
+// Cmdline is the command line of the running kernel to the letter, as it is measured; "" where it is not told.
+func (h Host) Cmdline() string {
+	if h.Root == nil {
+		return ""
+	}
+	text, err := fs.ReadFile(h.Root, "proc/cmdline")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(text), "\n")
+}
 
 // EFIVariable is the content of a UEFI variable of the running system; ok is false where it cannot be read. Its file has four
 // bytes of attributes in front (Linux, efivarfs).

@@ -9,7 +9,7 @@ import (
 
 func TestEFIVariablesAreReadWithoutTheirAttributes(t *testing.T) {
 	h := host.Host{OS: "linux", Root: fstest.MapFS{
-		"proc/cmdline": {Data: []byte("root=/dev/vda ro\n")},
+		"proc/cmdline": {Data: []byte("root=/dev/vda ro \n")},
 		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": {Data: []byte{6, 0, 0, 0, 1}},
 		"sys/firmware/efi/efivars/Short-x":                                         {Data: []byte{6}},
 	}}
@@ -21,7 +21,7 @@ func TestEFIVariablesAreReadWithoutTheirAttributes(t *testing.T) {
 			t.Errorf("%s: %x", name, v)
 		}
 	}
-	if got := h.Cmdline(); got != "root=/dev/vda ro" {
+	if got := h.Cmdline(); got != "root=/dev/vda ro " {
 		t.Errorf("%q", got)
 	}
 }
