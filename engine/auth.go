@@ -446,7 +446,7 @@ func (t *TPM) cryptParam(a *authorization, data, newer, older []byte, encrypt bo
 func (t *TPM) answerSessions(x *execution, params []byte) (sent, area []byte, err error) {
 	for _, a := range x.sessions {
 		if a.s != nil {
-			if a.s.Nonce, err = t.random(crypt.HashSize(a.s.Alg)); err != nil {
+			if a.s.Nonce, err = t.random(len(a.s.Nonce)); err != nil {
 				return nil, nil, err
 			}
 		}

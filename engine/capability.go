@@ -84,6 +84,9 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 			return nil, rcValue.param(2)
 		}
 		sel := t.allocatedPCRs()
+		if more = uint64(len(sel)) > uint64(in.Count); more {
+			sel = sel[:in.Count]
+		}
 		out.Data.b = marshal(&sel)
 	case capProperties:
 		out.Data.b, more = page(in, 8, sortedKeys(t.properties()), func(w *wire.Writer, id uint32) {

@@ -165,7 +165,7 @@ func (p *prober) Send(cmd []byte) ([]byte, error) {
 var leaveAlone = map[tpm2.TPMCC]bool{
 	tpm2.TPMCCSequenceComplete: true, tpm2.TPMCCEventSequenceComplete: true, tpm2.TPMCCNVUndefineSpace: true, tpm2.TPMCCEvictControl: true,
 	tpm2.TPMCCClear: true, tpm2.TPMCCHierarchyChanegAuth: true, tpm2.TPMCCShutdown: true, tpm2.TPMCCFlushContext: true,
-	tpm2.TPMCCRSADecrypt: true, // a number above the modulus breaks swtpm
+	tpm2.TPMCCRSADecrypt: true, tpm2.TPMCCRSAEncrypt: true, // a number above the modulus breaks swtpm
 }
 
 func (p *prober) record(cmd []byte, how string) answer {
@@ -236,10 +236,38 @@ func mutate(rng *rand.Rand, cmd []byte) (mutant []byte, how string) {
 	return m, how
 }
 
-// deterministic are commands whose answer depends on nothing random, once the command is the same.
+// deterministic are commands whose answer depends on nothing random, once the command is the same. The keys that scenarios
+// name in them were loaded from outside.
 var deterministic = map[tpm2.TPMCC]bool{
-	tpm2.TPMCCPCRRead: true, tpm2.TPMCCPolicyGetDigest: true, tpm2.TPMCCNVReadPublic: true,
-	tpm2.TPMCCNVRead: true, 0x178: true, 0x18a: true, // ECC_Parameters, TestParms
+	tpm2.TPMCCPCRRead: true, tpm2.TPMCCPCREvent: true, tpm2.TPMCCPolicyGetDigest: true, tpm2.TPMCCNVReadPublic: true, tpm2.TPMCCNVRead: true,
+	tpm2.TPMCCLoadExternal: true, tpm2.TPMCCECDHZGen: true,
+	0x155: true, 0x178: true, 0x18a: true, // HMAC, ECC_Parameters, TestParms
+}
+
+// certain is the part of an answer that depends on nothing random; nil when there is none.
+func (a answer) certain() []byte {
+	params := a.rsp[10:]
+	if bytes.HasPrefix(a.rsp, []byte{0x80, 2}) {
+		params = a.rsp[14:]
+	}
+	switch cc := a.cc(); {
+	case deterministic[cc]:
+		return a.rsp
+	case cc == tpm2.TPMCCHash || cc == tpm2.TPMCCSequenceComplete: // a digest, before a ticket
+		return params[:2+binary.BigEndian.Uint16(params)]
+	case cc == 0x164 || cc == tpm2.TPMCCEncryptDecrypt2:
+		n := binary.BigEndian.Uint16(params)
+		if n%16 != 0 { // what stands in an IV after a short block is nobody's business
+			return params[:2+n]
+		}
+		return a.rsp
+	case cc == tpm2.TPMCCGetCapability:
+		switch group, property := params[4], a.command[14]; {
+		case group == 1 && property != 0x40 && property != 3, group == 4, group == 5, group == 7: // handles, audited commands, banks, PCR properties
+			return a.rsp // swtpm lists saved policy sessions as if they were HMAC sessions
+		}
+	}
+	return nil
 }
 
 // accepted tells differences that are meant; docs/engine-conformance.md gives the reasons.
@@ -253,6 +281,8 @@ func accepted(theirs, ours answer) bool {
 func compare(t *testing.T, theirs, ours []answer) (n, same int) {
 	t.Helper()
 	kinds := map[string]int{}
+	bytesCompared := 0
+	defer func() { t.Logf("%d answers compared byte by byte", bytesCompared) }()
 	for i := range min(len(theirs), len(ours)) {
 		a, b := theirs[i], ours[i]
 		if a.code() == tpm2.TPMRCFailure {
@@ -264,8 +294,11 @@ func compare(t *testing.T, theirs, ours []answer) (n, same int) {
 		}
 		n++
 		equal := a.code() == b.code() || accepted(a, b)
-		if equal && a.code() == 0 && deterministic[a.cc()] && bytes.Equal(a.command, b.command) {
-			equal = bytes.Equal(a.rsp, b.rsp)
+		if equal && a.code() == 0 && b.code() == 0 && bytes.Equal(a.command, b.command) {
+			if c := a.certain(); c != nil {
+				bytesCompared++
+				equal = bytes.Equal(c, b.certain())
+			}
 		}
 		if equal {
 			same++

@@ -271,8 +271,7 @@ func playControl(p *player) {
 		p.do(0x127, 1, []uint32{who}, byte(0))
 		p.do(0x130, 1, []uint32{who}, byte(0xfd)) // ClockRateAdjust
 		p.do(0x130, 1, []uint32{who}, byte(4))
-		p.do(0x128, 1, []uint32{who}, uint64(0)) // ClockSet
-		p.do(0x128, 1, []uint32{who}, uint64(1)<<40)
+		p.do(0x128, 1, []uint32{who}, uint64(1)<<40) // ClockSet
 		p.do(0x128, 1, []uint32{who}, uint64(0xffff)<<48|1)
 		p.do(0x139, 1, []uint32{who}) // DictionaryAttackLockReset
 		p.do(0x13a, 1, []uint32{who}, uint32(5), uint32(1000), uint32(1000))
@@ -476,7 +475,7 @@ func playRSA(p *player) {
 	for _, k := range []reply{rsa(decrypt, nullScheme), rsa(sign|decrypt, nullScheme)} {
 		for _, how := range [][]byte{be(nullScheme), be(uint16(0x15)), be(uint16(0x17), uint16(0xb)), be(uint16(0x17), uint16(4)), be(uint16(0x14), uint16(0xb))} {
 			for _, text := range [][]byte{nil, []byte("text"), bytes.Repeat([]byte{1}, 190), bytes.Repeat([]byte{1}, 191), bytes.Repeat([]byte{1}, 245),
-				bytes.Repeat([]byte{1}, 246), bytes.Repeat([]byte{1}, 256), bytes.Repeat([]byte{1}, 257)} {
+				bytes.Repeat([]byte{1}, 256), bytes.Repeat([]byte{1}, 257)} {
 				for _, label := range [][]byte{nil, []byte("label\x00"), []byte("label")} {
 					r := p.on(0x174, []uint32{k.handle}, b2(text), how, b2(label))
 					if r.rc == 0 && len(label) == 6 {

@@ -29,7 +29,7 @@ func rulesOf(pcr int) pcrRules {
 	case pcr < 16:
 		return pcrRules{saved: true, extendable: anyLocality}
 	case pcr == 16 || pcr == 23:
-		return pcrRules{resettable: anyLocality, extendable: anyLocality, uncounted: true}
+		return pcrRules{resettable: 0x0f, extendable: anyLocality, uncounted: true}
 	case pcr == 17:
 		return pcrRules{resettable: 0x10, extendable: 0x1c, drtm: true}
 	case pcr == 18:

@@ -19,7 +19,7 @@ func TestEachPCRObeysItsLocalitiesAndCounts(t *testing.T) {
 		extend, reset, counted := uint32(0x1f), uint32(0), true // masks of localities
 		switch {
 		case pcr == 16 || pcr == 23:
-			reset, counted = 0x1f, false
+			reset, counted = 0x0f, false
 		case pcr == 17 || pcr == 18:
 			extend, reset = 0x1c, 0x10
 		case pcr == 19:

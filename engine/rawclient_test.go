@@ -152,7 +152,7 @@ func start(t testing.TB, to sender, kind byte, alg uint16, sym []byte, more ...f
 	s := &rawSession{handle: r.handle, alg: alg, sym: sym, nonceCaller: nonce, attrs: sContinue}
 	s.nonceTPM = bytes.Clone(r.reader().Sized16())
 	if o.key != 0x40000007 || o.bind != 0x40000007 {
-		s.key = kdfaOf(alg, append(bytes.Clone(o.auth), o.salt...), "ATH", s.nonceTPM, nonce, len(s.nonceTPM)*8)
+		s.key = kdfaOf(alg, append(bytes.Clone(o.auth), o.salt...), "ATH", s.nonceTPM, nonce, len(digestOf(alg))*8)
 	}
 	return s
 }

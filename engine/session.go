@@ -134,7 +134,7 @@ func (t *TPM) startAuthSession(in *startAuthSessionIn) (*startAuthSessionOut, er
 		return nil, err
 	}
 	s := &session{Kind: uint8(in.Kind), Alg: alg, Sym: in.Sym, Start: t.Time, Epoch: t.ram.TimeEpoch}
-	if s.Nonce, err = t.random(size); err != nil {
+	if s.Nonce, err = t.random(len(in.NonceCaller)); err != nil { // nonces are as long as the caller's first
 		return nil, err
 	}
 	var bindAuth []byte

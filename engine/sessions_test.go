@@ -80,6 +80,9 @@ func TestSessionKeysComeFromBindAndSalt(t *testing.T) {
 				change := func(s *rawSession) call {
 					return call{cc: 0x129, handles: []uint32{hEndorsement}, sessions: []*rawSession{s}, params: b2([]byte("the owner"))}
 				}
+				if len(free.nonceTPM) != 16 {
+					t.Errorf("a nonce of %d bytes for one of 16", len(free.nonceTPM))
+				}
 				ask(t, f, change(free))
 				ask(t, f, change(free))
 				ask(t, f, change(bound))
