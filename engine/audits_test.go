@@ -210,18 +210,21 @@ func TestCountersAreObfuscatedForSomeSigners(t *testing.T) {
 		r := p.do(0x131, 1, []uint32{root}, secret("", ""), eccKey(fixedTPM|fixedParent|origin|userAuth|noDA|sign, nil, nullScheme), nothingMore)
 		return r.handle
 	}
-	true_ := counts{resets: 4, firmware: 1 << 32}
+	bare := counts{resets: 4, firmware: 1 << 32}
 	owner, endorsement, platform := signer(hOwner), signer(hEndorsement), signer(hPlatform)
 	for h, plain := range map[uint32]bool{owner: false, endorsement: true, platform: true} {
 		got := quote(h)
-		if (got == true_) != plain {
+		if (got == bare) != plain {
 			t.Errorf("0x%x: %+v", h, got)
+		}
+		if !plain && (got.resets == bare.resets || got.restarts == bare.restarts || got.firmware == bare.firmware) {
+			t.Errorf("0x%x: %+v shows one of %+v", h, got, bare)
 		}
 		if again := quote(h); again != got {
 			t.Errorf("0x%x: %+v, then %+v", h, got, again)
 		}
 	}
-	if quote(hNull) == quote(owner) || quote(hNull) == true_ {
+	if quote(hNull) == quote(owner) || quote(hNull) == bare {
 		t.Error("the null signer is told what the owner's is")
 	}
 }

@@ -84,8 +84,8 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 			return nil, rcValue.param(2)
 		}
 		sel := t.allocatedPCRs()
-		if more = uint64(len(sel)) > uint64(in.Count); more {
-			sel = sel[:in.Count]
+		if more = in.Count == 0; more { // any other count gets all: the list has room for every bank
+			sel = nil
 		}
 		out.Data.b = marshal(&sel)
 	case capProperties:
