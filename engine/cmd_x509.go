@@ -42,9 +42,6 @@ func (t *TPM) certifyX509(in *certifyX509In) (*certifyX509Out, error) {
 	if o.Seq != nil || !o.Public.isAsymmetric() {
 		return nil, rcAsymmetric.handle(1)
 	}
-	if !key.Public.Attrs.has(attrX509Sign) && key.Public.Attrs.has(attrRestricted) {
-		return nil, rcAttributes.handle(2)
-	}
 	if !selectSignScheme(key, &in.Scheme.scheme) {
 		return nil, rcScheme.param(2)
 	}

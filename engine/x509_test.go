@@ -119,3 +119,22 @@ func TestCertificatesThatTheTPMCompletesParseAndVerify(t *testing.T) {
 		t.Errorf("a certificate to sign with for a key that decrypts: 0x%x", got)
 	}
 }
+
+// As libtpms has it, and the tests of tpm2-tss: x509sign only takes other uses away.
+func TestARestrictedKeyWithoutX509SignMakesCertificates(t *testing.T) {
+	f := newFixture(t)
+	subject, _ := signer(t, f, false)
+	ca := run(t, f, tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.TPMTPublic{
+		Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256,
+		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true,
+			SignEncrypt: true, Restricted: true},
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256,
+			Scheme: tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA,
+				Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})}}),
+	})})
+	const keyAgreement = 0x08
+	names, extensions := partialCertificate(t, keyAgreement)
+	if got := raw(t, f, certifyX509(subject.ObjectHandle, ca.ObjectHandle, sequence(t, names, extensions))); got != 0 {
+		t.Errorf("refused with 0x%x", got)
+	}
+}
