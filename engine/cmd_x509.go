@@ -103,6 +103,9 @@ func parsePartial(der []byte, p *public) (*partial, error) {
 		body = rest
 	}
 	out.names = out.names[:len(out.names)-len(body)]
+	if _, _, rest, tag, ok = element(body); ok && tag == derSequence {
+		body = rest // what stands in the place of the key, which the TPM puts there
+	}
 	out.rest = body
 	_, inner, rest, tag, ok = element(body)
 	if !ok || tag != derExtension || len(rest) != 0 {

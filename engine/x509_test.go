@@ -137,4 +137,8 @@ func TestARestrictedKeyWithoutX509SignMakesCertificates(t *testing.T) {
 	if got := raw(t, f, certifyX509(subject.ObjectHandle, ca.ObjectHandle, sequence(t, names, extensions))); got != 0 {
 		t.Errorf("refused with 0x%x", got)
 	}
+	place := sequence(t, sequence(t), der(t, asn1.BitString{Bytes: []byte{}}))
+	if got := raw(t, f, certifyX509(subject.ObjectHandle, ca.ObjectHandle, sequence(t, names, place, extensions))); got != 0 {
+		t.Errorf("with a place for the key it is refused with 0x%x", got)
+	}
 }
