@@ -22,9 +22,9 @@ func (t *TPM) Snapshot(portable bool) (snapshot []byte, sealed bool, err error) 
 	t.advance()
 	snapshot = t.layout(t.lasting(true), t.fleets())
 	if k, ok := t.store.(keyedStore); ok {
-		clear := snapshot
-		snapshot, err = k.seal(clear, portable)
-		return snapshot, !bytes.Equal(snapshot, clear), err
+		bare := snapshot
+		snapshot, err = k.seal(bare, portable)
+		return snapshot, !bytes.Equal(snapshot, bare), err
 	}
 	return snapshot, false, nil
 }
