@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -145,54 +146,78 @@ func (l *Log) findStarts(notes *[]Note) starts {
 func (l *Log) Replay() *Replay {
 	r := &Replay{Banks: []BankReplay{}, Notes: []Note{}}
 	s := l.findStarts(&r.Notes)
+	var foldings []*folding
 	for _, bank := range l.Banks {
 		if bank.Known() {
-			r.Banks = append(r.Banks, BankReplay{Alg: bank})
+			foldings = append(foldings, newFolding(bank, &s))
 			continue
 		}
 		r.Notes = append(r.Notes, Note{Code: "bank_not_checked", Event: -1, Quirk: "Q26",
 			Text: fmt.Sprintf("the bank %s cannot be computed here", bank)})
 	}
-	// A replay is hashing and nothing else, so a long log takes a core per bank.
-	var banks sync.WaitGroup
-	for i := range r.Banks {
-		replay := func() { r.Banks[i].PCRs = l.replayBank(r.Banks[i].Alg, &s) }
-		if len(l.Events) < 1000 {
-			replay()
-		} else {
-			banks.Go(replay)
-		}
+	l.walk(foldings)
+	for _, f := range foldings {
+		r.Banks = append(r.Banks, BankReplay{Alg: f.bank, PCRs: f.list(&s)})
 	}
-	banks.Wait()
 	return r
 }
 
-// replayBank folds the events into the PCRs of one bank. All values live in one array: a replay allocates per PCR, not
-// per event.
-func (l *Log) replayBank(bank Alg, s *starts) []PCRReplay {
-	size := bank.Size()
-	var pcrs [pcrCount]PCRReplay
-	for i := range pcrs {
+// walk folds all events into the banks. A replay is hashing and nothing else, so a long log is walked once on each core,
+// and each walk takes its share of the banks: the digests of an event lie side by side.
+func (l *Log) walk(foldings []*folding) {
+	walks := 1
+	if len(l.Events) >= 1000 {
+		walks = max(1, min(len(foldings), runtime.GOMAXPROCS(0)))
+	}
+	share := func(first int) {
+		for i := range l.Events {
+			if e := &l.Events[i]; e.Extends() {
+				for k := first; k < len(foldings); k += walks {
+					foldings[k].extend(e)
+				}
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for first := 1; first < walks; first++ {
+		others.Go(func() { share(first) })
+	}
+	share(0)
+	others.Wait()
+}
+
+// folding is a bank while events are folded into its PCRs. It allocates per PCR, not per event.
+type folding struct {
+	bank Alg
+	size int
+	pcrs [pcrCount]PCRReplay
+}
+
+func newFolding(bank Alg, s *starts) *folding {
+	f := &folding{bank: bank, size: bank.Size()}
+	for i := range f.pcrs {
 		start, why := s.of(bank, i)
-		pcrs[i] = PCRReplay{Index: i, Value: append(Hex{}, start...), Start: start, StartReason: why}
+		f.pcrs[i] = PCRReplay{Index: i, Value: append(Hex{}, start...), Start: start, StartReason: why}
 	}
-	for i := range l.Events {
-		e := &l.Events[i]
-		if !e.Extends() {
-			continue
-		}
-		p := &pcrs[e.PCR]
-		digest := e.extendDigest(bank)
-		if len(digest) != size {
-			p.Missing++
-			continue
-		}
-		bank.extend(p.Value, digest)
-		p.Events++
+	return f
+}
+
+func (f *folding) extend(e *Event) {
+	p := &f.pcrs[e.PCR]
+	digest := e.extendDigest(f.bank)
+	if len(digest) != f.size {
+		p.Missing++
+		return
 	}
+	f.bank.extend(p.Value, digest)
+	p.Events++
+}
+
+// list returns the PCRs that the log says something about.
+func (f *folding) list(s *starts) []PCRReplay {
 	out := []PCRReplay{}
-	for i := range pcrs {
-		if p := &pcrs[i]; p.Events > 0 || p.Missing > 0 || (i == 0 && s.why0 != "") {
+	for i := range f.pcrs {
+		if p := &f.pcrs[i]; p.Events > 0 || p.Missing > 0 || (i == 0 && s.why0 != "") {
 			out = append(out, *p)
 		}
 	}
