@@ -71,7 +71,7 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		out.Data.b, more = page(&from, 4, ids, writeU32)
 	case capCommands:
 		var ids []uint32
-		for _, c := range commands {
+		for _, c := range commands() {
 			ids = append(ids, c.cc)
 		}
 		out.Data.b, more = page(in, 4, ids, func(w *wire.Writer, cc uint32) { w.U32(findCommand(cc).attributes()) })
@@ -372,8 +372,8 @@ func (t *TPM) properties() map[uint32]uint32 {
 		fixed + 38:   312,
 		fixed + 39:   2019,
 		fixed + 40:   128, // split signing
-		fixed + 41:   uint32(len(commands)),
-		fixed + 42:   uint32(len(commands)),
+		fixed + 41:   uint32(len(commands())),
+		fixed + 42:   uint32(len(commands())),
 		fixed + 43:   0,
 		fixed + 44:   maxBuffer,
 		fixed + 45:   0,

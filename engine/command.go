@@ -248,9 +248,10 @@ func (cmd *command) authHandles() int {
 
 // findCommand looks a command code up; nil when it is not implemented.
 func findCommand(cc uint32) *command {
-	i, ok := slices.BinarySearchFunc(commands, cc, func(c *command, cc uint32) int { return int(c.cc) - int(cc) })
+	all := commands()
+	i, ok := slices.BinarySearchFunc(all, cc, func(c *command, cc uint32) int { return int(c.cc) - int(cc) })
 	if !ok {
 		return nil
 	}
-	return commands[i]
+	return all[i]
 }

@@ -3,13 +3,23 @@ package engine
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
-// commands is the command table, in order of the codes.
-var commands []*command
+var table struct {
+	once     sync.Once
+	commands []*command
+}
 
-func init() { // not an initializer: TPM2_GetCapability reads the table that holds it
-	commands = []*command{
+// commands is the command table, in order of the codes. It is made when the first TPM asks for it: most processes that
+// link the engine run none, and making it takes reflection.
+func commands() []*command {
+	table.once.Do(func() { table.commands = everyCommand() })
+	return table.commands
+}
+
+func everyCommand() []*command {
+	all := []*command{
 		on(ccStartup, (*TPM).startup, flagNV, flagNoSession),
 		on(ccShutdown, (*TPM).shutdown, flagNV, flagNoAudit),
 		on(ccSelfTest, (*TPM).selfTest, flagNV, flagPure),
@@ -135,13 +145,14 @@ func init() { // not an initializer: TPM2_GetCapability reads the table that hol
 		on(ccClockRateAdjust, (*TPM).clockRateAdjust, flagPP),
 		on(ccACTSetTimeout, (*TPM).actSetTimeout),
 	}
-	slices.SortFunc(commands, func(a, b *command) int { return cmp.Compare(a.cc, b.cc) })
+	slices.SortFunc(all, func(a, b *command) int { return cmp.Compare(a.cc, b.cc) })
+	return all
 }
 
 // alwaysPPCommands are those that need physical presence until TPM2_PP_Commands says otherwise.
 func alwaysPPCommands() []uint32 {
 	var list []uint32
-	for _, c := range commands {
+	for _, c := range commands() {
 		if c.flags&flagAlwaysPP != 0 {
 			list = append(list, c.cc)
 		}
