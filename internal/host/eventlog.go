@@ -26,8 +26,13 @@ var (
 const measuredBoot = "Windows/Logs/MeasuredBoot"
 
 // EventLog reads the firmware's event log of the running system, of at most limit bytes, and says where it was found. On
-// Windows that is the newest file in the MeasuredBoot folder.
+// Windows that is the value in the registry, or the newest file in the MeasuredBoot folder.
 func (h Host) EventLog(limit int64) (data []byte, source string, err error) {
+	if h.wbcl != nil {
+		if data := h.wbcl(); len(data) > 0 && int64(len(data)) <= limit {
+			return data, `HKLM\SYSTEM\CurrentControlSet\Control\IntegrityServices\WBCL`, nil
+		}
+	}
 	if h.OS == "windows" {
 		return h.measuredBootLog(limit)
 	}

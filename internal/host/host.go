@@ -17,11 +17,12 @@ type Host struct {
 
 	dmi  func(field string) string // where firmware strings are not files; nil where they are
 	boot func() string             // where the name of the boot is not a file; nil where it is
+	wbcl func() []byte             // the log that Windows keeps in its registry; nil elsewhere
 }
 
 // Local is this machine; root is the root of its file system, such as "/" or `C:\`.
 func Local(root string) Host {
-	return Host{OS: runtime.GOOS, Root: os.DirFS(root), dmi: localDMI, boot: localBoot}
+	return Host{OS: runtime.GOOS, Root: os.DirFS(root), dmi: localDMI, boot: localBoot, wbcl: localWBCL}
 }
 
 // DMI is a string of the firmware's description of the machine, by its name in sysfs: "sys_vendor". What is not told,

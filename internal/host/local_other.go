@@ -6,4 +6,5 @@ package host
 var (
 	localDMI  func(field string) string
 	localBoot func() string
+	localWBCL func() []byte
 )

@@ -25,6 +25,22 @@ func localDMI(field string) string {
 	return value
 }
 
+// integrityServices is where the kernel leaves the log of the present boot, as the value WBCL.
+const integrityServices = `SYSTEM\CurrentControlSet\Control\IntegrityServices`
+
+func localWBCL() []byte {
+	key, err := registry.OpenKey(registry.LOCAL_MACHINE, integrityServices, registry.QUERY_VALUE)
+	if err != nil {
+		return nil
+	}
+	defer key.Close()
+	log, _, err := key.GetBinaryValue("WBCL")
+	if err != nil {
+		return nil
+	}
+	return log
+}
+
 // localBoot is the number that Windows gives each boot. The time of the boot would not do: it moves when the clock is set.
 func localBoot() string {
 	const path = `SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters`
