@@ -509,7 +509,7 @@ func verdictError(v *baseline.Verdict) error {
 		}
 		return fail.E(fail.AnswerNo, "%s", strings.Join(failed, "; "))
 	}
-	err := fail.E(fail.AnswerNo, "PCR %s differ from the baseline", strings.Join(pcrs, ","))
+	err := fail.E(fail.AnswerNo, "PCR %s unlike the baseline", strings.Join(pcrs, ","))
 	if len(words) > 0 {
 		err.Err = fmt.Errorf("%w: %s", err.Err, words[0])
 		if len(words) > 1 {

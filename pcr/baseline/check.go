@@ -213,7 +213,7 @@ func (v *Verdict) checkPCRs() {
 		states[p.State] = append(states[p.State], p.PCR)
 	}
 	if list := states[Exception]; len(list) > 0 {
-		v.add("pcrs", eventlog.Fail, "PCR %s differ from the baseline", join(list))
+		v.add("pcrs", eventlog.Fail, "PCR %s unlike the baseline", join(list))
 	} else if len(states[Trusted]) > 0 {
 		v.add("pcrs", eventlog.Pass, "PCR %s are as in the baseline", join(states[Trusted]))
 	}
