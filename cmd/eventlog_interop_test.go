@@ -49,7 +49,7 @@ func (e *tpm2Event) comparable() any {
 		"ImageLocationInMemory", "LengthOfDevicePath", "String", "StartupLocality", "BlobBase", "BlobLength"} {
 		if v, ok := fields[key]; ok {
 			if text, ok := v.(string); ok {
-				v = strings.NewReplacer(`\0`, "", "\x00", "").Replace(strings.Trim(text, `"`)) // 5.4 quotes text within its YAML, and shows its NULs
+				v = strings.NewReplacer(`\\`, `\`, `\0`, "", "\x00", "").Replace(strings.Trim(text, `"`)) // 5.4 quotes text within its YAML, as C does
 			}
 			kept[key] = v
 		}
