@@ -1,0 +1,104 @@
+package cmd
+
+import (
+	"github.com/google/go-tpm/tpm2"
+	"github.com/spf13/pflag"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/file"
+	"github.com/vtpmctl/vtpmctl/pcr/baseline"
+	"github.com/vtpmctl/vtpmctl/tpm"
+)
+
+// protectFlags say how a baseline that is written is protected against change.
+type protectFlags struct {
+	key    string
+	anchor string
+}
+
+func (o *protectFlags) define(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "sign-with", "", "sign it with this key `FILE`: a private key in PEM, or the file of ak create")
+	f.StringVar(&o.anchor, "anchor", "", "keep its digest in the TPM at this NV `INDEX`, such as 0x01800200")
+}
+
+// named lets the index of --anchor be written.
+func (o *protectFlags) named([]string) ([]tpm2.TPMHandle, error) {
+	if o.anchor == "" {
+		return nil, nil
+	}
+	index, err := baseline.ParseAnchor(o.anchor)
+	return []tpm2.TPMHandle{index}, err
+}
+
+// needsTPM tells whether the TPM has to be there to sign or to anchor.
+func (o *protectFlags) needsTPM(a *app) bool {
+	if o.key == "" {
+		return o.anchor != ""
+	}
+	_, err := a.readKeyFile(o.key)
+	return o.anchor != "" || err == nil
+}
+
+// write signs, anchors and writes a baseline. The anchor comes last but one: a crash in between leaves a baseline that does
+// not fit its anchor, and says so.
+func (o *protectFlags) write(a *app, t tpm.Conn, b *baseline.Baseline, path string) error {
+	b.Anchor = o.anchor
+	if err := o.sign(a, t, b); err != nil {
+		return err
+	}
+	text, err := b.Encode()
+	if err != nil {
+		return err
+	}
+	p, err := file.Create(path, file.Shared, true)
+	if err != nil {
+		return err
+	}
+	defer p.Abort()
+	if _, err := p.Write(text); err != nil {
+		return err
+	}
+	if o.anchor != "" {
+		index, err := baseline.ParseAnchor(o.anchor)
+		if err != nil {
+			return err
+		}
+		digest, err := b.Digest()
+		if err != nil {
+			return err
+		}
+		if err := baseline.WriteAnchor(t, index, digest); err != nil {
+			return err
+		}
+	}
+	return p.Commit()
+}
+
+// keepsProof makes sure that what vouched for the old baseline will vouch for the new one, and that the old one was genuine:
+// accepting one event must not launder a file that somebody changed.
+func (o *protectFlags) keepsProof(old *baseline.Baseline, t tpm.Conn) error {
+	switch {
+	case old.Signature != nil && o.key == "":
+		return fail.E(fail.Usage, "the baseline is signed, and what changes it has to sign it anew").
+			Hint("--sign-with names the key")
+	case old.Anchor != o.anchor && old.Anchor != "":
+		return fail.E(fail.Usage, "the baseline is anchored at %s, and what changes it has to write that anchor", old.Anchor).
+			Hint("--anchor %s", old.Anchor)
+	case old.Anchor == "":
+		return nil
+	}
+	digest, err := old.Digest()
+	if err != nil {
+		return err
+	}
+	index, err := baseline.ParseAnchor(o.anchor)
+	if err != nil {
+		return err
+	}
+	if c := baseline.CheckAnchor(t, index, digest); c.Outcome != eventlog.Pass {
+		return fail.E(fail.AnswerNo, "%s", c.Text).
+			Hint("vtpmctl baseline create --force --anchor %s starts anew, once the machine is known to be good", o.anchor)
+	}
+	return nil
+}
