@@ -161,34 +161,38 @@ func cborSkip(r *wire.Reader, depth int) {
 	}
 }
 
-// setCBOR reads a content; one of a type unknown here is kept as it is.
+// structured tells whether a content of this type is a map whose fields are known here.
+func structured(kind uint64) bool { return kind == celStd || kind == celTemplate }
+
+// setCBOR reads a content; one of a type unknown here, or of another shape than its type has, is kept as it is.
 func (e *Event) setCBOR(r *wire.Reader, data []byte, kind uint64) {
-	switch kind {
-	case celStd:
+	at := r.Offset()
+	odd := structured(kind) && at < len(data) && data[at]>>5 != cborMap
+	switch {
+	case kind == celStd && !odd:
 		cborWant(r, cborMap)
 		cborKey(r, 0)
 		t, _ := cborWant(r, cborUint)
 		cborKey(r, 1)
 		_, e.Data = cborWant(r, cborBytes)
 		e.Type = EventType(t)
-	case celTemplate:
+	case kind == celTemplate && !odd:
 		cborWant(r, cborMap)
 		cborKey(r, 0)
 		_, name := cborWant(r, cborText)
 		cborKey(r, 1)
 		_, data := cborWant(r, cborBytes)
 		e.Content, e.Data = ContentIMA, append(append(append([]byte{}, name...), 0), data...)
-	case celSystemd:
+	case kind == celSystemd:
 		e.Content = ContentSystemd
 		_, e.Data = cborWant(r, cborBytes)
 	default:
-		start := r.Offset()
 		cborSkip(r, 0)
 		if kind > 0xffffffff {
 			r.Fail(errCBOR)
 		}
 		if r.Err() == nil {
-			e.Content, e.Type, e.Data = ContentOther, EventType(kind), data[start:r.Offset()]
+			e.Content, e.Type, e.Data = ContentOther, EventType(kind), data[at:r.Offset()]
 		}
 	}
 }
@@ -246,7 +250,7 @@ func (e *Event) putCBOR(w *wire.Writer) {
 		}
 		cborPut(w, cborUint, kind)
 		cborPut(w, cborUint, celKeyBody)
-		if kind != celSystemd && isCBOR(e.Data) {
+		if kind != celSystemd && !structured(kind) && isCBOR(e.Data) {
 			w.Bytes(e.Data)
 		} else {
 			cborString(w, cborBytes, e.Data)
