@@ -124,17 +124,7 @@ func TestSessionKeysOfSwtpmFollowTheSameFormula(t *testing.T) {
 	theirs := interop.StartSWTPM(t).Raw(t)
 	p := player{t, theirs}
 	rsaKey, eccKey := p.primary(parents()["RSA-2048"]), p.primary(eccStorage())
-	for name, salt := range map[string]func() []func(*startOptions){
-		"none": func() []func(*startOptions) { return nil },
-		"RSA": func() []func(*startOptions) {
-			salt, sent := rsaSalt(t, nthSized(rsaKey, 0))
-			return []func(*startOptions){saltedBy(rsaKey.handle, salt, sent)}
-		},
-		"ECC": func() []func(*startOptions) {
-			salt, sent := eccSalt(t, nthSized(eccKey, 0))
-			return []func(*startOptions){saltedBy(eccKey.handle, salt, sent)}
-		},
-	} {
+	for name, salt := range saltings(t, rsaKey, eccKey) {
 		for _, sym := range [][]byte{noSym, aesCFB, {0, 0xa, 0, 0xb}} {
 			s := start(t, theirs, 0, 0xb, sym, append(salt(), boundTo(hEndorsement, ""))...).with("", sContinue)
 			s.bound = true

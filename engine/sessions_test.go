@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -23,26 +22,7 @@ func setAuth(t testing.TB, f *fixture, who uint32, auth, fresh string) {
 	ask(t, f, call{cc: 0x129, handles: []uint32{who}, sessions: []*rawSession{pw(auth)}, params: b2([]byte(fresh))})
 }
 
-// salts encrypt a salt for a loaded storage key, each from outside the TPM.
-func eccSalt(t testing.TB, public []byte) (salt, sent []byte) {
-	t.Helper()
-	x, y := public[len(public)-66:len(public)-34], public[len(public)-32:]
-	key, err := ecdh.P256().NewPublicKey(append([]byte{4}, append(bytes.Clone(x), y...)...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mine, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := mine.ECDH(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	px, py := mine.PublicKey().Bytes()[1:33], mine.PublicKey().Bytes()[33:]
-	return digestOf(0xb, be(uint32(1)), z, []byte("SECRET\x00"), px, x), be(b2(px), b2(py)) // KDFe
-}
-
+// rsaSalt encrypts a salt for a loaded storage key from outside the TPM; for a P-256 key secretFor does.
 func rsaSalt(t testing.TB, public []byte) (salt, sent []byte) {
 	t.Helper()
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(public[len(public)-256:]), E: 65537}
@@ -54,6 +34,21 @@ func rsaSalt(t testing.TB, public []byte) (salt, sent []byte) {
 	return salt, sent
 }
 
+// saltings are the ways to start a session, each with a fresh salt: none, and for either key.
+func saltings(t testing.TB, rsaKey, eccKey reply) map[string]func() []func(*startOptions) {
+	return map[string]func() []func(*startOptions){
+		"unsalted": func() []func(*startOptions) { return nil },
+		"RSA": func() []func(*startOptions) {
+			salt, sent := rsaSalt(t, nthSized(rsaKey, 0))
+			return []func(*startOptions){saltedBy(rsaKey.handle, salt, sent)}
+		},
+		"ECC": func() []func(*startOptions) {
+			salt, sent := secretFor(t, nthSized(eccKey, 0), "SECRET")
+			return []func(*startOptions){saltedBy(eccKey.handle, salt, sent)}
+		},
+	}
+}
+
 // Bound or not, salted or not, under each hash: the key is KDFa("ATH") of auth value and salt, and empty without both.
 func TestSessionKeysComeFromBindAndSalt(t *testing.T) {
 	f := newFixture(t)
@@ -62,17 +57,7 @@ func TestSessionKeysComeFromBindAndSalt(t *testing.T) {
 	eccKey := p.primary(eccStorage())
 	setAuth(t, f, hEndorsement, "", "the owner")
 	for alg := range hashes {
-		for name, salt := range map[string]func() []func(*startOptions){
-			"unsalted": func() []func(*startOptions) { return nil },
-			"RSA": func() []func(*startOptions) {
-				salt, sent := rsaSalt(t, nthSized(rsaKey, 0))
-				return []func(*startOptions){saltedBy(rsaKey.handle, salt, sent)}
-			},
-			"ECC": func() []func(*startOptions) {
-				salt, sent := eccSalt(t, nthSized(eccKey, 0))
-				return []func(*startOptions){saltedBy(eccKey.handle, salt, sent)}
-			},
-		} {
+		for name, salt := range saltings(t, rsaKey, eccKey) {
 			t.Run(fmt.Sprintf("%x %s", alg, name), func(t *testing.T) {
 				free := start(t, f, 0, alg, noSym, salt()...).with("the owner", sContinue)
 				bound := start(t, f, 0, alg, noSym, append(salt(), boundTo(hEndorsement, "the owner"))...).with("the owner", 0)
