@@ -236,17 +236,23 @@ func UKI(m Machine) *Recording {
 
 // SystemdBoot boots a unified kernel image by way of systemd-boot.
 func SystemdBoot(m Machine) *Recording {
-	b := m.firmware()
-	m.bootOption(b, "Linux Boot Manager", systemdBootPath)
-	m.vouched(b, imageSecurity, "db", loaderCA)
-	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
-	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	b := m.systemdBoot()
 	if m.StubVersion < 254 { // systemd-boot takes the command line out of the image and hands it to the stub
 		b.Data(12, eventlog.EVIPL, utf16z(m.Cmdline))
 	}
 	m.unified(b)
 	m.exitBootServices(b)
 	return b.Recording()
+}
+
+// systemdBoot boots as far as systemd-boot's menu.
+func (m *Machine) systemdBoot() *Builder {
+	b := m.firmware()
+	m.bootOption(b, "Linux Boot Manager", systemdBootPath)
+	m.vouched(b, imageSecurity, "db", loaderCA)
+	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
+	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	return b
 }
 
 // unified starts the unified kernel image: its stub measures the sections, and starts the kernel in it. From version 252
@@ -265,11 +271,7 @@ func (m *Machine) unified(b *Builder) {
 
 // Type1 boots a kernel and an initrd of their own by way of systemd-boot.
 func Type1(m Machine) *Recording {
-	b := m.firmware()
-	m.bootOption(b, "Linux Boot Manager", systemdBootPath)
-	m.vouched(b, imageSecurity, "db", loaderCA)
-	m.load(b, m.SystemdBoot, diskPath(systemdBootPath))
-	b.Event(5, eventlog.EVEventTag, []byte(m.LoaderConf), tagged(0xf5bc582a, utf16z("loader.conf")))
+	b := m.systemdBoot()
 	m.load(b, m.Kernel, diskPath(`\vmlinuz.efi`))
 	cmdline := `initrd=\initrd.img ` + m.Cmdline
 	b.Data(12, eventlog.EVIPL, utf16z(cmdline))
