@@ -27,9 +27,7 @@ func (d baselineVerdictDoc) Table(t *out.Table) {
 	t.Field("state", trustCell(d.State))
 	d.baselineHead.table(t)
 	t.Text("")
-	for _, c := range d.Checks {
-		t.Row(outcome(c.Outcome), c.Name, c.Text)
-	}
+	checkRows(t, d.Checks)
 	t.Text("")
 	t.Head("PCR", "NAME", "STATE", "MEASURES")
 	for _, p := range d.Verdict.PCRs {

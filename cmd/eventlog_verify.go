@@ -31,9 +31,7 @@ func (logVerdictDoc) Schema() string { return "vtpmctl.eventlog-verify/v1" }
 func (d logVerdictDoc) Table(t *out.Table) {
 	logHead(t, d.Source, d.log)
 	t.Text("")
-	for _, c := range d.Checks {
-		t.Row(outcome(c.Outcome), c.Name, c.Text)
-	}
+	checkRows(t, d.Checks)
 	d.differences(t)
 	for i, b := range d.Broken {
 		if i == maxNotes {
@@ -63,6 +61,13 @@ func (d logVerdictDoc) differences(t *out.Table) {
 		if v.Hypothesis != nil {
 			t.Field("  perhaps", v.Hypothesis.Text)
 		}
+	}
+}
+
+// checkRows shows the named checks of a verdict.
+func checkRows(t *out.Table, checks []eventlog.NamedCheck) {
+	for _, c := range checks {
+		t.Row(outcome(c.Outcome), c.Name, c.Text)
 	}
 }
 
