@@ -48,14 +48,30 @@ func (b BankValues) MarshalJSON() ([]byte, error) {
 	return json.Marshal(bankJSON{b.Bank.String(), fmt.Sprintf("0x%04x", uint16(b.Bank)), pcrs})
 }
 
-// UnmarshalJSON accepts what MarshalJSON gives; the name alone says which bank it is.
+// UnmarshalJSON accepts what MarshalJSON gives; the name alone says which bank it is. The numbers of PCRs are checked at
+// once, because everything that looks at values counts with them.
 func (b *BankValues) UnmarshalJSON(text []byte) error {
 	var j bankJSON
 	if err := json.Unmarshal(text, &j); err != nil {
 		return err
 	}
+	if err := b.Bank.UnmarshalText([]byte(j.Name)); err != nil {
+		return err
+	}
 	b.PCRs = j.PCRs
-	return b.Bank.UnmarshalText([]byte(j.Name))
+	return b.inOrder()
+}
+
+// inOrder makes sure that the PCRs ascend and that a Set can hold them.
+func (b *BankValues) inOrder() error {
+	last := -1
+	for _, p := range b.PCRs {
+		if p.PCR <= last || p.PCR >= 32 {
+			return fmt.Errorf("bank %s: PCR %d is out of order or out of range", b.Bank, p.PCR)
+		}
+		last = p.PCR
+	}
+	return nil
 }
 
 // bank returns the values of one bank, nil where there are none.
@@ -195,15 +211,13 @@ func (v *Values) Check() error {
 			return fmt.Errorf("bank %s stands there twice", b.Bank)
 		}
 		seen = append(seen, BankSelection{Bank: b.Bank})
-		last := -1
+		if err := b.inOrder(); err != nil {
+			return err
+		}
 		for _, p := range b.PCRs {
-			switch size := b.Bank.Size(); {
-			case p.PCR <= last || p.PCR >= 32:
-				return fmt.Errorf("bank %s: PCR %d is out of order or out of range", b.Bank, p.PCR)
-			case len(p.Digest) == 0 || size != 0 && len(p.Digest) != size:
+			if size := b.Bank.Size(); len(p.Digest) == 0 || size != 0 && len(p.Digest) != size {
 				return fmt.Errorf("bank %s, PCR %d: the value has %d bytes, %d are right", b.Bank, p.PCR, len(p.Digest), size)
 			}
-			last = p.PCR
 		}
 	}
 	return nil

@@ -306,12 +306,16 @@ func (j *judge) expected() (Result, bool, string) {
 	if j.x.Values == nil {
 		return remark("no expected values were given: the PCRs are the machine's own, good or bad")
 	}
+	expected := j.x.Values.Selection().Len()
+	if expected == 0 {
+		return open("the expected values are none: there is nothing to compare with")
+	}
 	actual := j.values
 	if actual == nil {
 		actual = &pcr.Values{}
 	}
 	if j.Differences = pcr.Compare(j.x.Values, actual); len(j.Differences) == 0 {
-		return pass("all %d expected values", j.x.Values.Selection().Len())
+		return pass("all %d expected values", expected)
 	}
 	j.Changes = changes(j.x.Reference, j.log, j.Differences)
 	return no("PCRs that differ: %s", differing(j.Differences))

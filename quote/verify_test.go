@@ -323,6 +323,16 @@ func TestAnExpectedPCRIsNotLookedUpOutsideTheQuote(t *testing.T) {
 	}
 }
 
+// A file without a value, such as the evidence of a quote over nothing, is met by every machine.
+func TestExpectedValuesThatAreNoneProveNothing(t *testing.T) {
+	f := genuine(t)
+	x := f.expect(t)
+	x.Values = &pcr.Values{}
+	if got := troubled(judge(t, f.file(t), x)); !slices.Equal(got, []string{"expected_pcrs: not proven"}) {
+		t.Errorf("checks that do not pass: %q", got)
+	}
+}
+
 func TestWhatIsNotProvenIsSaidAndMayBeEnough(t *testing.T) {
 	f := genuine(t)
 	f.parent, f.safe, f.log, f.origin.Emulated = quote.Temporary, false, nil, true
@@ -499,6 +509,9 @@ func TestMalformedEvidenceIsBadInput(t *testing.T) {
 		"a key off its curve":     func(e map[string]any) { e["ak"].(map[string]any)["public"] = offCurve(f) },
 		"a digest that is not hex": func(e map[string]any) {
 			e["banks"].([]any)[0].(map[string]any)["pcrs"].([]any)[0].(map[string]any)["value"] = "zz"
+		},
+		"a PCR below zero": func(e map[string]any) {
+			e["banks"].([]any)[0].(map[string]any)["pcrs"].([]any)[0].(map[string]any)["pcr"] = -1
 		},
 		"more logs than a TPM makes": func(e map[string]any) { e["event_logs"] = slices.Repeat([]any{map[string]any{}}, 9) },
 	} {
