@@ -41,7 +41,7 @@ const (
 
 // Mssim serves the command port of the simulator's protocol.
 func (s *Server) Mssim(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, "mssim command", s.mssimCommands)
+	return s.serve(ctx, steady{l}, "mssim command", s.mssimCommands)
 }
 
 // MssimPlatform serves its platform port.

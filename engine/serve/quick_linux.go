@@ -8,26 +8,26 @@ import (
 // quick acknowledges what arrives on a TCP connection at once. tpm2-tss writes a command in small pieces and waits, under
 // Nagle's algorithm, for the acknowledgement of each, which Linux would hold back for 40 ms.
 func quick(conn net.Conn) net.Conn {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
+	socket, ok := conn.(syscall.Conn)
+	if !ok || conn.LocalAddr().Network() != "tcp" {
 		return conn
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return conn
 	}
-	return &quickConn{tcp, raw}
+	return &quickConn{conn, raw}
 }
 
 type quickConn struct {
-	*net.TCPConn
+	net.Conn
 	raw syscall.RawConn
 }
 
 // Read asks for the quick mode before and after, because the kernel leaves it by itself.
 func (c *quickConn) Read(p []byte) (int, error) {
 	c.acknowledge()
-	n, err := c.TCPConn.Read(p)
+	n, err := c.Conn.Read(p)
 	c.acknowledge()
 	return n, err
 }

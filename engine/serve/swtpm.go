@@ -67,7 +67,7 @@ const volatileMark = "VTPMCTL running"
 
 // SwtpmData serves swtpm's data channel: TPM commands and responses back to back, each as long as its header says.
 func (s *Server) SwtpmData(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, "swtpm data", s.swtpmData)
+	return s.serve(ctx, steady{l}, "swtpm data", s.swtpmData)
 }
 
 // SwtpmControl serves swtpm's control channel. On a unix socket a client may hand over a connection as data channel.
@@ -364,7 +364,7 @@ func (c *control) setDataFD() *wire.Writer {
 		c.logf("swtpm control: %v", err)
 		return result(resBadParameter)
 	}
-	go c.converse(c.ctx, conn, "swtpm data", c.swtpmData)
+	go c.converse(c.ctx, waiting(conn), "swtpm data", c.swtpmData)
 	return result(resSuccess)
 }
 
