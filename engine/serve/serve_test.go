@@ -28,6 +28,7 @@ type bench struct {
 	tpm                              *engine.TPM
 	data, control, command, platform net.Listener
 	stopped                          chan struct{}
+	end                              func() // the context of all servers, and waits for them
 	log                              []string
 }
 
@@ -66,9 +67,12 @@ func newBench(t *testing.T, power engine.Power, change ...func(*serve.Server)) *
 	b.control = listen("unix", filepath.Join(t.TempDir(), "ctrl"), b.SwtpmControl)
 	b.command = listen("tcp", "127.0.0.1:0", b.Mssim)
 	b.platform = listen("tcp", "127.0.0.1:0", b.MssimPlatform)
-	t.Cleanup(func() {
+	b.end = func() {
 		cancel()
 		running.Wait()
+	}
+	t.Cleanup(func() {
+		b.end()
 		if err := tpm.Close(); err != nil {
 			t.Error(err)
 		}
@@ -88,7 +92,7 @@ func dial(t *testing.T, l net.Listener) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute)) // a passphrase takes seconds under the race detector
 	t.Cleanup(func() { conn.Close() })
 	return &client{t, conn}
 }
@@ -494,6 +498,17 @@ func TestTheSimulatorsCancelSignalEndsASearchForPrimes(t *testing.T) {
 	if head := command.read(14); hex.EncodeToString(head[10:]) != "00000000" {
 		t.Errorf("CreatePrimary afterwards: %x", head)
 	}
+}
+
+func TestServersEndWithTheirContextWhileClientsSayNothing(t *testing.T) {
+	b := newBench(t, engine.StaysOn)
+	for _, l := range []net.Listener{b.data, b.control, b.command, b.platform} {
+		quiet := dial(t, l)
+		defer quiet.gone(l.Addr().String())
+	}
+	random := dial(t, b.data)
+	random.ask("a command, so that all are accepted", "8001 0000000c 0000017b 0000", "8001 0000000c 00000000 0000")
+	b.end()
 }
 
 func TestMoreClientsThanThereArePlacesWait(t *testing.T) {
