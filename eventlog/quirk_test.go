@@ -200,7 +200,7 @@ func TestSignaturesOfTrustPoints(t *testing.T) {
 	if saw != 4 {
 		t.Errorf("the quote and its signature were handed over %d times", saw)
 	}
-	if q := log.TrustPoints(); len(q) != 1 || q[0].AIK != "WindowsAIK" {
+	if q := log.TrustPoints(); len(q) != 1 || q[0].AIK != "WindowsAIK" || q[0].Made != "2024-12-30T02:40:00Z" {
 		t.Errorf("%+v", q)
 	}
 }

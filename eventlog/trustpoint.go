@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -15,19 +16,33 @@ type QuoteCheck struct {
 	PCRs  []int  `json:"pcrs"`
 	Match bool   `json:"match"` // the quoted digest is that of the replayed PCRs
 	Note  string `json:"note,omitempty"`
-	AIK   string `json:"aik,omitempty"` // the name that Windows has for the key
+	AIK   string `json:"aik,omitempty"`  // the name that Windows has for the key
+	Made  string `json:"made,omitempty"` // when, by the clock of Windows: a FILETIME that it quotes in place of a nonce
 
 	attest, signature []byte
 }
 
-// The records of a quote, in their order.
+func (c *QuoteCheck) when() string {
+	if c.Made == "" {
+		return ""
+	}
+	return ", made " + c.Made
+}
+
+// The records of a trust point. Windows writes the key's name, the digest of its public half, the quote without a size in
+// front and the bare signature, in this order. wbcl.h gives the numbers alone; the rest is what logs of five machines show.
 const (
-	sipaQuote     = 0x80080001
-	sipaSignature = 0x80080002
-	sipaAIK       = 0x80080003
+	sipaTrustPoint = 0xc0010004
+	sipaQuote      = 0x80080001
+	sipaSignature  = 0x80080002
+	sipaAIK        = 0x80080003
 )
 
-// TrustPoints checks every quote of the log.
+// maxTrustPoints bounds the quotes that are looked at: Windows leaves one for a boot and one for each resume, and each may
+// cost its reader the check of a signature.
+const maxTrustPoints = 64
+
+// TrustPoints checks the quotes of the log.
 func (l *Log) TrustPoints() []QuoteCheck {
 	checks := []QuoteCheck{}
 	var replay *Replay
@@ -41,21 +56,38 @@ func (l *Log) TrustPoints() []QuoteCheck {
 		if !ok {
 			continue
 		}
-		for r := range w.All() {
-			switch {
-			case r.ID == sipaQuote:
-				if replay == nil {
-					replay = l.Replay()
-				}
-				checks = append(checks, checkQuote(e.Number, r.raw, replay))
-			case r.ID == sipaSignature && len(checks) > 0:
-				checks[len(checks)-1].signature = r.raw
-			case r.ID == sipaAIK && len(checks) > 0:
-				checks[len(checks)-1].AIK = r.Text
+		for point := range w.All() {
+			if point.ID != sipaTrustPoint {
+				continue
 			}
+			if len(checks) == maxTrustPoints {
+				return checks
+			}
+			if replay == nil {
+				replay = l.Replay()
+			}
+			checks = append(checks, checkTrustPoint(e.Number, point.Records, replay))
 		}
 	}
 	return checks
+}
+
+// checkTrustPoint finds the parts of one trust point, in whatever order they stand.
+func checkTrustPoint(event int, parts []SIPA, replay *Replay) QuoteCheck {
+	var quote, signature, name SIPA
+	for _, r := range parts {
+		switch r.ID {
+		case sipaQuote:
+			quote = r
+		case sipaSignature:
+			signature = r
+		case sipaAIK:
+			name = r
+		}
+	}
+	c := checkQuote(event, quote.raw, replay)
+	c.signature, c.AIK = signature.raw, name.Text
+	return c
 }
 
 // checkQuote reads a TPMS_ATTEST of type quote (TPM 2.0 part 2, 10.12.8) and hashes the PCRs it selects.
@@ -72,7 +104,7 @@ func checkQuote(event int, attest []byte, replay *Replay) QuoteCheck {
 		return c
 	}
 	r.Sized16() // qualified name of the signer
-	r.Sized16() // what the caller qualified the quote with
+	c.Made = fileTime(r.Sized16())
 	r.Bytes(17) // clock
 	r.Bytes(8)  // firmware version
 	if r.U32() != 1 {
@@ -103,10 +135,24 @@ func checkQuote(event int, attest []byte, replay *Replay) QuoteCheck {
 		}
 		joined = append(joined, value...)
 	}
+	if len(c.PCRs) == 0 {
+		c.Note = "the quote selects no PCR: it says nothing"
+		return c
+	}
 	for i := range algs { // the hash is that of the signing scheme, which the quote does not name
 		if algs[i].size == len(digest) && bytes.Equal(algs[i].alg.Sum(joined), digest) {
 			c.Match = true
 		}
 	}
 	return c
+}
+
+// fileTime reads the time at the start of what Windows qualifies its quotes with, 100 ns since 1601; "" where it is none.
+func fileTime(nonce []byte) string {
+	const second, epoch = 10_000_000, 11_644_473_600
+	n, _ := littleEndian(nonce[:min(len(nonce), 8)])
+	if made := time.Unix(int64(n/second)-epoch, 0).UTC(); made.Year() > 2000 && made.Year() < 2200 {
+		return made.Format(time.RFC3339)
+	}
+	return ""
 }

@@ -158,7 +158,7 @@ func (v *Verification) checkQuotes(rules *Rules) {
 		q := &v.Quotes[i]
 		switch {
 		case q.Match:
-			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s", q.Event, q.Bank, ranges(q.PCRs))
+			v.add("trust_point", Pass, "event %d quotes the replayed values of %s PCRs %s%s", q.Event, q.Bank, ranges(q.PCRs), q.when())
 			v.checkSignature(q, rules)
 		case q.Note != "":
 			v.add("trust_point", NotProven, "event %d: %s", q.Event, q.Note)

@@ -12,8 +12,10 @@ import (
 )
 
 // VerifyTrustPoint tells why signature is none of the pinned key over a quote that Windows put into its event log, nil where it
-// is one. Windows logs either a TPMT_SIGNATURE or the bare bytes of an RSA signature. SHA-1, which it uses by default, is accepted
-// with a weakness: a quote says nothing that its forger could choose freely, but not nothing.
+// is one. No document gives the form: real logs have 256 bare bytes, and SHA-1 as the hash of the quoted PCRs, which is that of
+// the signing scheme (TPM 2.0 part 3, TPM2_Quote). That the scheme is RSASSA is not proven, for no log has its key; a
+// TPMT_SIGNATURE has not been seen, and says for itself what it is. SHA-1 is accepted with a weakness: a quote says nothing that
+// its forger could choose freely, but not nothing.
 func (p *Pin) VerifyTrustPoint(attest, signature []byte) (weakness string, err error) {
 	if p.key == nil {
 		return "", fail.E(fail.Usage, "a Name alone verifies no signature: the key itself is needed")

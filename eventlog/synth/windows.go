@@ -104,8 +104,10 @@ func trustPoint(r *Recording, bank eventlog.Alg) []byte {
 			values = append(values, value...)
 		}
 	}
-	attest := wire.NewBE().U32(0xff544347).U16(0x8018).Sized16(nil).Sized16(nil).Bytes(make([]byte, 17+8))
+	const made = 133_800_000_000_000_000 // 2024-12-30
+	nonce := append(wire.NewLE().U64(made).Out(), make([]byte, 12)...)
+	attest := wire.NewBE().U32(0xff544347).U16(0x8018).Sized16(nil).Sized16(nonce).Bytes(make([]byte, 17+8))
 	attest.U32(1).U16(uint16(bank)).U8(3).Bytes(bitmap).Sized16(eventlog.SHA1.Sum(values))
-	return sipa(0xc0010004, slices.Concat(sipa(0x80080001, attest.Out()), sipa(0x80080002, []byte("signature")),
-		sipa(0x80080003, utf16z("WindowsAIK"))))
+	return sipa(0xc0010004, slices.Concat(sipa(0x80080003, utf16z("WindowsAIK")), sipa(0x80080004, make([]byte, 20)),
+		sipa(0x80080001, attest.Out()), sipa(0x80080002, []byte("signature"))))
 }
