@@ -103,7 +103,7 @@ func (o *logVerifyFlags) define(f *pflag.FlagSet) {
 	f.StringVar(&o.ak, "ak", "", "of evidence: the key to believe: `FILE` of ak create, public area, PEM, or name:HEX")
 	f.BoolVar(&o.anyKey, "any-ak", false, "of evidence: accept a key nobody vouches for")
 	f.BoolVar(&o.emulated, "allow-emulated", false, "of evidence: accept vtpmctl's own software TPM, to try things out")
-	f.StringVar(&o.aik, "aik", "", "the key of the quotes in Windows' log: `FILE` with the public area or PEM")
+	f.StringVar(&o.aik, "aik", "", "the key of the quotes in Windows' log: `FILE` of ak create, public area, PEM, DER, X.509 or BCRYPT_RSAKEY_BLOB")
 	f.BoolVar(&o.rules.Strict, "strict", false, "what is not proven fails")
 	f.StringSliceVar(&o.rules.Ignore, "ignore", nil, "take this known deviation as it is, such as `Q11`: a bank that Windows closed")
 }

@@ -2,6 +2,8 @@ package quote_test
 
 import (
 	"bytes"
+	"crypto/rsa"
+	"math/big"
 	"testing"
 
 	"github.com/vtpmctl/vtpmctl/quote"
@@ -56,6 +58,17 @@ func FuzzPublic(f *testing.F) {
 			if _, err := quote.ParsePin(pem); err != nil {
 				t.Errorf("its own PEM is no key: %v", err)
 			}
+		}
+	})
+}
+
+// What is pinned has a key or a name; a few bytes are neither.
+func FuzzPin(f *testing.F) {
+	f.Add(rsaBlob(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(3), 2046), E: 65537}))
+	f.Add([]byte("RSA1\x00\x00\x00\x00\x03\x00\x00\x00\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if p, err := quote.ParsePin(data); (p == nil) == (err == nil) || err == nil && len(data) < 16 {
+			t.Errorf("pin %v, error %v", p, err)
 		}
 	})
 }

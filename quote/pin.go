@@ -17,8 +17,8 @@ type Pin struct {
 	public *Public          // nil where name or bare key alone is known
 }
 
-// ParsePin reads a key file of `ak create`, the public area that tpm2_createak writes, or a bare public key in PEM or
-// DER.
+// ParsePin reads a key file of `ak create`, the public area that tpm2_createak writes, or a key of which nothing is known but
+// that it is one: bare or in an X.509 certificate, in PEM or DER, or exported by Windows.
 func ParsePin(data []byte) (*Pin, error) {
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		f, err := DecodeKeyFile(data)
@@ -36,7 +36,7 @@ func ParsePin(data []byte) (*Pin, error) {
 		return &Pin{key: key}, nil
 	}
 	return nil, fail.E(fail.BadInput, "this is no attestation key: as a TPM's public area: %w; as a public key: %w", err, keyErr).
-		Hint("give the file of vtpmctl ak create, or a public key in PEM")
+		Hint("give the file of vtpmctl ak create, a public key or certificate in PEM or DER, or a BCRYPT_RSAKEY_BLOB")
 }
 
 // PinName pins a key by its Name, in hex.

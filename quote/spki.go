@@ -3,6 +3,7 @@ package quote
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -10,10 +11,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // The bare public key, SubjectPublicKeyInfo of RFC 5280, section 4.1.2.7. It says nothing of a TPM key's attributes.
@@ -62,22 +65,49 @@ func marshalKey(key crypto.PublicKey) ([]byte, error) {
 	}{sm2OID, asn1.BitString{Bytes: encoded, BitLength: 8 * len(encoded)}})
 }
 
-// parseKey reads the bare public key of a PEM or DER file.
+// parseKey reads a bare public key, or an X.509 certificate, in PEM or DER, or a key as Windows exports it. Of a certificate
+// the key alone is taken: whoever names the file vouches for it.
 func parseKey(data []byte) (crypto.PublicKey, error) {
 	if block, _ := pem.Decode(data); block != nil {
-		if block.Type != "PUBLIC KEY" {
-			return nil, fmt.Errorf("its PEM block is %q, not PUBLIC KEY", block.Type)
+		if block.Type != "PUBLIC KEY" && block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("its PEM block is %q, not PUBLIC KEY or CERTIFICATE", block.Type)
 		}
 		data = block.Bytes
 	}
 	if key, err := parseSM2(data); err == nil {
 		return key, nil
 	}
-	key, err := x509.ParsePKIXPublicKey(data)
-	if err != nil {
-		return nil, errors.New("it is no public key in PEM or DER")
+	if key, err := x509.ParsePKIXPublicKey(data); err == nil {
+		return key, nil
 	}
-	return key, nil
+	if c, err := x509.ParseCertificate(data); err == nil && c.PublicKey != nil {
+		return c.PublicKey, nil
+	}
+	if key := parseBCrypt(data); key != nil {
+		return key, nil
+	}
+	return nil, errors.New("it is no public key or certificate in PEM or DER, and no BCRYPT_RSAKEY_BLOB")
+}
+
+// parseBCrypt reads BCRYPT_RSAPUBLIC_BLOB (bcrypt.h, BCRYPT_RSAKEY_BLOB): a header of little-endian numbers, then exponent and
+// modulus, big-endian. nil where data is something else.
+func parseBCrypt(data []byte) crypto.PublicKey {
+	const magic = 0x31415352 // "RSA1"
+	r := wire.LE(data)
+	kind, bits, exponentSize, modulusSize := r.U32(), r.U32(), r.U32(), r.U32()
+	r.Bytes(4 + 4) // sizes of primes, which a public key has not
+	if kind != magic || exponentSize > 4 || modulusSize > maxStructure || bits != modulusSize*8 {
+		return nil
+	}
+	exponent, modulus := r.Bytes(int(exponentSize)), r.Bytes(int(modulusSize))
+	if r.Err() != nil || r.Len() > 0 || modulusSize == 0 || modulus[0] == 0 {
+		return nil
+	}
+	key := &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(new(big.Int).SetBytes(exponent).Int64())}
+	if key.E < 3 || key.E > 1<<31-1 {
+		return nil
+	}
+	return key
 }
 
 func parseSM2(der []byte) (crypto.PublicKey, error) {
