@@ -118,35 +118,39 @@ it must open now, unless it is for later, and must not open without the policy.`
 	})
 }
 
-// newPIN gets a PIN to be set, asked for twice; nil where none is wanted.
+// newPIN gets a PIN to be set, asked for twice; nil where none is wanted, and never where one is.
 func (a *app) newPIN(ctx context.Context, p pinFlags, input string) ([]byte, error) {
-	switch {
-	case p.file == "" && !p.ask:
+	if p.file == "" && !p.ask {
 		return nil, nil
-	case p.file != "":
-		return a.knownPIN(ctx, p, input)
 	}
-	pin, err := a.secret(ctx, "", "New PIN: ")
+	pin, err := a.knownPIN(ctx, p, input, "New PIN: ")
 	if err != nil {
 		return nil, err
+	}
+	if pin == nil { // an empty line at the terminal, which must not come to mean "no PIN is wanted"
+		pin = []byte{}
+	}
+	if p.file != "" {
+		return pin, nil
 	}
 	again, err := a.secret(ctx, "", "The same PIN again: ")
-	if err != nil {
-		return nil, err
-	}
 	defer clear(again)
-	if !bytes.Equal(pin, again) {
-		return nil, fail.E(fail.Usage, "the two PINs differ")
+	if err == nil && !bytes.Equal(pin, again) {
+		err = fail.E(fail.Usage, "the two PINs differ")
+	}
+	if err != nil {
+		clear(pin)
+		return nil, err
 	}
 	return pin, nil
 }
 
-// knownPIN gets a PIN that was set earlier, or from a file.
-func (a *app) knownPIN(ctx context.Context, p pinFlags, input string) ([]byte, error) {
+// knownPIN gets a PIN from a file, or asks for one that was set earlier.
+func (a *app) knownPIN(ctx context.Context, p pinFlags, input, prompt string) ([]byte, error) {
 	if p.file == "-" && input == "-" {
 		return nil, fail.E(fail.Usage, "stdin cannot be the input and the PIN at once").Hint("put one of them in a file")
 	}
-	return a.secret(ctx, p.file, "PIN: ")
+	return a.secret(ctx, p.file, prompt)
 }
 
 // unsealDoc is the result of unseal into a file.
@@ -224,7 +228,7 @@ func (a *app) unsealFile(ctx context.Context, t tpm.Conn, src io.Reader, path st
 		return nil, nil, err
 	}
 	if f.NeedsPIN() || pin.file != "" {
-		if o.PIN, err = a.knownPIN(ctx, pin, path); err != nil {
+		if o.PIN, err = a.knownPIN(ctx, pin, path, "PIN: "); err != nil {
 			return nil, nil, err
 		}
 		defer clear(o.PIN)

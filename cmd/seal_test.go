@@ -51,6 +51,9 @@ func (d *desk) run(args ...string) (status int, stdout, stderr string) {
 			}
 			answer := d.answers[0]
 			d.answers = d.answers[1:]
+			if answer == "" { // as package term does for an empty line
+				return nil, nil
+			}
 			return []byte(answer), nil
 		},
 	}
@@ -88,6 +91,10 @@ func TestPINsAreAskedForTwiceAndOnce(t *testing.T) {
 	d.answers = []string{"1234", "1235"}
 	if status, _, stderr := d.run("seal", "--pin", "--out-file", sealed, secret); status != 64 || !strings.Contains(stderr, "the two PINs differ") {
 		t.Errorf("two PINs: exit status %d\n%s", status, stderr)
+	}
+	d.answers = []string{"", ""}
+	if status, _, stderr := d.run("seal", "--pin", "--out-file", sealed, secret); status != 64 || !strings.Contains(stderr, "the PIN is empty") {
+		t.Errorf("an empty PIN: exit status %d\n%s", status, stderr)
 	}
 	d.answers = []string{"1234", "1234"}
 	d.must("seal", "--pin", "--out-file", sealed, secret)
