@@ -108,16 +108,7 @@ The TPM's memory is left alone unless --persist names a free handle in it.`,
 			if err != nil {
 				return nil, err
 			}
-			if handle != 0 {
-				if err := persistKey(t, key, handle); err != nil {
-					return nil, err
-				}
-			}
-			text, err := key.Encode()
-			if err == nil {
-				_, err = p.Write(text)
-			}
-			if err := errors.Join(err, p.Commit()); err != nil {
+			if err := keepKey(t, key, p, handle); err != nil {
 				return nil, err
 			}
 			doc, err := newAKDoc(key.Public(), key.Parent)
@@ -127,12 +118,32 @@ The TPM's memory is left alone unless --persist names a free handle in it.`,
 	})
 }
 
+// keepKey writes the key to its file and, where a handle is given, into the TPM. The TPM comes last but one: a full disk must
+// not leave a key behind there.
+func keepKey(t tpm.Sender, f *quote.KeyFile, p *file.Pending, handle tpm2.TPMHandle) error {
+	if handle != 0 {
+		f.Persistent = fmt.Sprintf("0x%08x", uint32(handle))
+	}
+	text, err := f.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Write(text); err != nil {
+		return err
+	}
+	if handle != 0 {
+		if err := persistKey(t, f, handle); err != nil {
+			return err
+		}
+	}
+	return p.Commit()
+}
+
 func persistKey(t tpm.Sender, f *quote.KeyFile, handle tpm2.TPMHandle) error {
 	key, err := f.Load(t)
 	if err != nil {
 		return err
 	}
-	f.Persistent = fmt.Sprintf("0x%08x", uint32(handle))
 	return errors.Join(key.Persist(t, handle), key.Flush(t))
 }
 

@@ -26,14 +26,16 @@ func (d pageDoc) Table(t *out.Table) {
 }
 
 // writePage writes the story as a page. The same log gives the same page.
-func (d storyDoc) writePage(path string, force bool) (pageDoc, error) {
+func (d storyDoc) writePage(path string, force bool) (out.Doc, error) {
 	p := &bootPage{HTML: out.NewHTML("Boot of "+d.Source, pageStyle), doc: d, events: make(map[int][]eventlog.Sentence)}
 	for s := range d.sentences() {
 		p.take(s)
 	}
 	text := p.write()
-	err := file.Write(path, text, file.Shared, force)
-	return pageDoc{Source: d.Source, File: path, Size: len(text)}, err
+	if err := file.Write(path, text, file.Shared, force); err != nil {
+		return nil, err
+	}
+	return pageDoc{Source: d.Source, File: path, Size: len(text)}, nil
 }
 
 // bootPage is the page of one boot, from what an admin asks first to every single event.

@@ -61,10 +61,13 @@ func (a *app) randomCommand() *cobra.Command {
 			case o.outFile == "-":
 				_, err := a.Out.Write(b)
 				return nil, err
-			case o.outFile != "":
-				return randomDoc{Bytes: n, File: o.outFile}, file.Write(o.outFile, b, file.Secret, o.force)
+			case o.outFile == "":
+				return randomDoc{Bytes: n, Hex: hex.EncodeToString(b)}, nil
 			}
-			return randomDoc{Bytes: n, Hex: hex.EncodeToString(b)}, nil
+			if err := file.Write(o.outFile, b, file.Secret, o.force); err != nil {
+				return nil, err
+			}
+			return randomDoc{Bytes: n, File: o.outFile}, nil
 		},
 	})
 }

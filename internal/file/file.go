@@ -24,15 +24,19 @@ const (
 
 // Pending is a file that is being written. Until Commit the target is untouched.
 type Pending struct {
-	*os.File
+	f     *os.File
 	path  string
 	force bool
 	done  bool
+	err   error // of a Write: what is not whole gets no name
 }
 
 // Create starts a file that will stand at path. Where path exists already it fails with fail.OutputExists, unless force
 // is set. Callers defer Abort and end with Commit.
 func Create(path string, mode Mode, force bool) (*Pending, error) {
+	if path == "-" { // elsewhere it is a stream; a file of that name is nobody's wish
+		return nil, fail.E(fail.Usage, "this cannot be written to stdout").Hint("name a file")
+	}
 	if err := vacant(path, force); err != nil {
 		return nil, err
 	}
@@ -45,18 +49,32 @@ func Create(path string, mode Mode, force bool) (*Pending, error) {
 		os.Remove(f.Name())
 		return nil, outputError(path, err)
 	}
-	return &Pending{File: f, path: path, force: force}, nil
+	return &Pending{f: f, path: path, force: force}, nil
+}
+
+// Write writes to the file; its errors are of kind fail.OutputFailed.
+func (p *Pending) Write(data []byte) (int, error) {
+	n, err := p.f.Write(data)
+	if err != nil {
+		p.err = outputError(p.path, err)
+		return n, p.err
+	}
+	return n, nil
 }
 
 // Commit syncs the file and gives it its name.
 func (p *Pending) Commit() error {
-	if err := errors.Join(p.Sync(), p.Close()); err != nil {
+	if p.err != nil {
+		p.Abort()
+		return p.err
+	}
+	if err := errors.Join(p.f.Sync(), p.f.Close()); err != nil {
 		p.Abort()
 		return outputError(p.path, err)
 	}
 	err := vacant(p.path, p.force) // again: it may have appeared while we wrote
 	if err == nil {
-		err = os.Rename(p.Name(), p.path)
+		err = os.Rename(p.f.Name(), p.path)
 	}
 	if err != nil {
 		p.Abort()
@@ -73,8 +91,8 @@ func (p *Pending) Abort() {
 		return
 	}
 	p.done = true
-	p.Close()
-	os.Remove(p.Name())
+	p.f.Close()
+	os.Remove(p.f.Name())
 }
 
 // Write writes data to path as Create and Commit do.
@@ -84,9 +102,7 @@ func Write(path string, data []byte, mode Mode, force bool) error {
 		return err
 	}
 	defer p.Abort()
-	if _, err := p.Write(data); err != nil {
-		return outputError(path, err)
-	}
+	_, _ = p.Write(data) // Commit tells an error
 	return p.Commit()
 }
 
@@ -99,7 +115,7 @@ func Read(path string, stdin io.Reader, limit int64) ([]byte, error) {
 	defer r.Close()
 	data, err := readAll(r, limit+1)
 	if err != nil {
-		return nil, fail.E(fail.Failed, "%s: %w", path, err)
+		return nil, inputError(path, err)
 	}
 	if int64(len(data)) > limit {
 		return nil, fail.E(fail.BadInput, "%s is longer than the %d bytes that are read at most", path, limit)
@@ -128,6 +144,10 @@ func Open(path string, stdin io.Reader) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, inputError(path, err)
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() { // Open takes it, and every read would fail
+		f.Close()
+		return nil, fail.E(fail.BadInput, "%s is a directory, and a file is needed", path)
 	}
 	return f, nil
 }

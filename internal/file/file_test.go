@@ -72,3 +72,17 @@ func TestReadBoundsAndNamesTheInput(t *testing.T) {
 		t.Errorf("no folder: %v", err)
 	}
 }
+
+func TestADirectoryIsNoInput(t *testing.T) {
+	dir := t.TempDir()
+	_, err := file.Read(dir, nil, 5)
+	if fail.KindOf(err) != fail.BadInput || strings.Count(err.Error(), dir) != 1 {
+		t.Errorf("%s: %v", fail.KindOf(err), err)
+	}
+}
+
+func TestADashIsNoNameOfAFile(t *testing.T) {
+	if err := file.Write("-", nil, file.Shared, true); fail.KindOf(err) != fail.Usage {
+		t.Errorf("got %v", err)
+	}
+}
