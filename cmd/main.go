@@ -5,9 +5,9 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -32,27 +32,47 @@ func Main() int {
 
 // Run runs one command in env and returns its exit status.
 func Run(ctx context.Context, env *Env, args []string) (status int) {
-	a := &app{Env: env}
+	world, stdout := *env, &result{w: env.Out}
+	world.Out = stdout
+	a := &app{Env: &world}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(env.In)
-	root.SetOut(env.Out)
-	root.SetErr(env.Err)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	defer func() {
 		if p := recover(); p != nil {
 			err := fail.E(fail.Internal, "vtpmctl has a bug: %v", p).
 				Hint("please report it with the command and this: %s", version())
 			if a.verbosity > 0 {
-				fmt.Fprintf(env.Err, "%s", debug.Stack())
+				fmt.Fprintf(a.Err, "%s", debug.Stack())
 			}
 			status = a.report("", err)
 		}
 	}()
 	c, err := root.ExecuteContextC(ctx)
+	if err == nil && stdout.err != nil { // help and completions do not tell it
+		err = stdout.err
+	}
 	if err == nil {
 		return 0
 	}
 	return a.report(strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), root.Name()), " "), a.interrupted(ctx, err))
+}
+
+// result is stdout. That it cannot be written, to a full disk for example, is a failure of a kind of its own.
+type result struct {
+	w   io.Writer
+	err error
+}
+
+func (r *result) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if err != nil {
+		r.err = fail.E(fail.OutputFailed, "the result cannot be written: %w", err)
+		return n, r.err
+	}
+	return n, nil
 }
 
 // interrupted makes the end of ctx the failure, whatever form it took below.
@@ -73,7 +93,7 @@ func (a *app) interrupted(ctx context.Context, err error) error {
 // for a program.
 func (a *app) report(op string, err error) int {
 	kind := fail.KindOf(err)
-	message := err.Error()
+	message := strings.ReplaceAll(err.Error(), "\n", "; ") // of errors that were joined
 	if op != "" && kind != fail.Usage {
 		message = op + ": " + message
 	}
@@ -108,9 +128,10 @@ func (a *app) reportJSON(op string, kind fail.Kind, message, words string, hints
 	if hints == nil {
 		hints = []string{}
 	}
-	enc := json.NewEncoder(a.Err)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(map[string]body{"error": {kind, op, message, kind.Exit(), hints, words}})
+	line, err := out.AppendJSON(nil, map[string]body{"error": {kind, op, message, kind.Exit(), hints, words}})
+	if err == nil {
+		_, _ = a.Err.Write(append(line, '\n')) // there is nowhere else to tell it
+	}
 }
 
 // root builds the command tree.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Kind is a class of failure, stable across releases and printed as "kind" in JSON errors.
@@ -159,18 +160,25 @@ func KindOf(err error) Kind {
 	return Failed
 }
 
-// HintsOf returns the hints of every classified error in err's tree, outermost first.
+// HintsOf returns the hints of every classified error in err's tree, outermost first, each once.
 func HintsOf(err error) []string {
 	var hints []string
+	add := func(more []string) {
+		for _, h := range more {
+			if !slices.Contains(hints, h) {
+				hints = append(hints, h)
+			}
+		}
+	}
 	if c, ok := err.(Classified); ok { //nolint:errorlint // the walk below visits the tree itself
-		hints = c.FailHints()
+		add(c.FailHints())
 	}
 	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
-		hints = append(hints, HintsOf(e.Unwrap())...)
+		add(HintsOf(e.Unwrap()))
 	case interface{ Unwrap() []error }:
 		for _, below := range e.Unwrap() {
-			hints = append(hints, HintsOf(below)...)
+			add(HintsOf(below))
 		}
 	}
 	return hints
