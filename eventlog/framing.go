@@ -230,8 +230,10 @@ func (l *Log) survey() {
 		if e.Extends() && len(e.Digests) < declared {
 			partial++
 		}
-		for _, d := range e.Digests {
-			add(d.Alg)
+		for k := range e.Digests { // in the order of the banks as a rule: no look-up then
+			if a := e.Digests[k].Alg; k >= len(l.Banks) || l.Banks[k] != a {
+				add(a)
+			}
 		}
 	}
 	if partial > 0 {

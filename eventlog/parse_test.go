@@ -179,6 +179,23 @@ func TestEventsMayCarryFewerBanksThanTheHeader(t *testing.T) {
 	}
 }
 
+func TestABankThatTheHeaderDoesNotDeclareIsNamedAndReplayed(t *testing.T) {
+	b := twoEvents(eventlog.SHA1, eventlog.SHA256)
+	b.Raw(4, eventlog.EVAction, []eventlog.Digest{ // in the places of the declared ones
+		{Alg: eventlog.SHA384, Value: eventlog.SHA384.Sum([]byte("a"))}, {Alg: eventlog.SHA1, Value: eventlog.SHA1.Sum([]byte("a"))},
+	}, []byte("a"))
+	log := mustParse(t, b.Recording().Log)
+	if want := []eventlog.Alg{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384}; !slices.Equal(log.Banks, want) {
+		t.Errorf("banks %v, want %v", log.Banks, want)
+	}
+	if !slices.Contains(codes(log), "undeclared_bank") {
+		t.Errorf("notes %v", log.Notes)
+	}
+	if p := log.Replay().Bank(eventlog.SHA384).PCR(4); p == nil || p.Events != 1 {
+		t.Errorf("sha384:4 = %+v, want one event", p)
+	}
+}
+
 func TestAVendorAlgorithmIsWalkedByTheHeadersSize(t *testing.T) {
 	const vendor = eventlog.Alg(0x7001)
 	header := wire.NewLE().Bytes([]byte("Spec ID Event03\x00")).U32(0).U8(0).U8(2).U8(0).U8(2).U32(2)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -169,21 +170,31 @@ func (l *Log) walk(foldings []*folding) {
 	if len(l.Events) >= 1000 {
 		walks = max(1, min(len(foldings), runtime.GOMAXPROCS(0)))
 	}
-	share := func(first int) {
-		for i := range l.Events {
-			if e := &l.Events[i]; e.Extends() {
-				for k := first; k < len(foldings); k += walks {
-					foldings[k].extend(e)
+	var others sync.WaitGroup
+	for _, share := range shares(foldings, walks) {
+		others.Go(func() {
+			for i := range l.Events {
+				if e := &l.Events[i]; e.Extends() {
+					for _, f := range share {
+						f.extend(e)
+					}
 				}
 			}
-		}
+		})
 	}
-	var others sync.WaitGroup
-	for first := 1; first < walks; first++ {
-		others.Go(func() { share(first) })
-	}
-	share(0)
 	others.Wait()
+}
+
+// shares deals banks out to n walks, each to the one with the least to do, the slowest bank first. How long a bank takes
+// is about the square of its digests' size: SHA-512 ten times as long as SHA-1.
+func shares(foldings []*folding, n int) [][]*folding {
+	dealt, costs := make([][]*folding, n), make([]int, n)
+	for _, f := range slices.SortedStableFunc(slices.Values(foldings), func(a, b *folding) int { return b.size - a.size }) {
+		least := slices.Index(costs, slices.Min(costs))
+		dealt[least] = append(dealt[least], f)
+		costs[least] += f.size * f.size
+	}
+	return dealt
 }
 
 // folding is a bank while events are folded into its PCRs. It allocates per PCR, not per event.

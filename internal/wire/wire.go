@@ -25,17 +25,17 @@ func (e *ShortError) Error() string {
 // Reader is a cursor over a byte slice. After the first read that does not fit, every read returns zero values, nothing
 // is consumed, and Err says where that was.
 type Reader struct {
-	data  []byte
-	off   int
-	order binary.ByteOrder
-	err   error
+	data []byte
+	off  int
+	big  bool
+	err  error
 }
 
 // BE reads data as big-endian, the order of TPM commands and structures.
-func BE(data []byte) *Reader { return &Reader{data: data, order: binary.BigEndian} }
+func BE(data []byte) *Reader { return &Reader{data: data, big: true} }
 
 // LE reads data as little-endian, the order of event logs, UEFI structures and Windows metadata.
-func LE(data []byte) *Reader { return &Reader{data: data, order: binary.LittleEndian} }
+func LE(data []byte) *Reader { return &Reader{data: data} }
 
 // Bytes returns the next n bytes as a view into the input; copy it to keep it. A negative n is a failed read.
 func (r *Reader) Bytes(n int) []byte {
@@ -64,7 +64,10 @@ func (r *Reader) U8() uint8 {
 // U16 reads two bytes.
 func (r *Reader) U16() uint16 {
 	if b := r.Bytes(2); b != nil {
-		return r.order.Uint16(b)
+		if r.big {
+			return binary.BigEndian.Uint16(b)
+		}
+		return binary.LittleEndian.Uint16(b)
 	}
 	return 0
 }
@@ -72,7 +75,10 @@ func (r *Reader) U16() uint16 {
 // U32 reads four bytes.
 func (r *Reader) U32() uint32 {
 	if b := r.Bytes(4); b != nil {
-		return r.order.Uint32(b)
+		if r.big {
+			return binary.BigEndian.Uint32(b)
+		}
+		return binary.LittleEndian.Uint32(b)
 	}
 	return 0
 }
@@ -80,7 +86,10 @@ func (r *Reader) U32() uint32 {
 // U64 reads eight bytes.
 func (r *Reader) U64() uint64 {
 	if b := r.Bytes(8); b != nil {
-		return r.order.Uint64(b)
+		if r.big {
+			return binary.BigEndian.Uint64(b)
+		}
+		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
 }
