@@ -126,7 +126,7 @@ func verdictError(v *baseline.Verdict) error {
 		return nil
 	case baseline.Unmeasured:
 		return fail.E(fail.Unsupported, "unmeasured: there is nothing to compare with the baseline").
-			Hint("vtpmctl doctor and vtpmctl pcr read show what the firmware measured")
+			Hint("vtpmctl pcr read shows which banks the firmware measured into")
 	}
 	var pcrs, words []string
 	for _, p := range v.PCRs {

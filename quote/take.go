@@ -25,7 +25,7 @@ func CheckNonce(nonce []byte) error {
 	switch {
 	case len(nonce) < MinNonce:
 		return fail.E(fail.Usage, "a nonce of %d bytes is too short: a quote is as fresh as its nonce is hard to guess", len(nonce)).
-			Hint("the verifier makes it, of %d random bytes at least: vtpmctl random 32 --hex", MinNonce)
+			Hint("the verifier makes it, of %d random bytes at least: vtpmctl random 32", MinNonce)
 	case len(nonce) > MaxNonce:
 		return fail.E(fail.Usage, "a nonce of %d bytes is longer than the %d a TPM takes", len(nonce), MaxNonce).
 			Hint("use the SHA-256 digest of it as the nonce")
