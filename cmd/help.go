@@ -52,8 +52,24 @@ func (a *app) setHelp(root *cobra.Command) {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { writeHelp(a.Out, c) })
 	root.SetUsageFunc(func(c *cobra.Command) error { writeHelp(a.Err, c); return nil })
 	root.SetVersionTemplate("")
+	root.SetHelpCommand(helpCommand())
 	root.Flags().BoolP("version", "", false, "print version, commit and platform")
 	root.Flags().BoolP("help", "h", false, "help for any command")
+}
+
+// helpCommand is "vtpmctl help WORDS". Cobra's own succeeds for words that nobody knows.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND|TOPIC]", Short: "help for any command or topic",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return fail.E(fail.Usage, "there is no help for %q", strings.Join(args, " ")).
+					Hint("vtpmctl --help lists commands and topics")
+			}
+			return found.Help()
+		},
+	}
 }
 
 func writeHelp(w io.Writer, c *cobra.Command) {

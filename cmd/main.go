@@ -140,19 +140,20 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vtpmctl",
 		Short:         "measure, seal, prove and predict the state of a virtual machine with its virtual TPM",
+		Example:       "vtpmctl tour\nvtpmctl info\nvtpmctl seal --pcrs sha256:7 --out-file app.tpm key.pem",
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noVerb,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours is a noun as others are
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupMain, Title: "Measure, bind and prove:"},
 		&cobra.Group{ID: groupTPM, Title: "The TPM itself:"},
 		&cobra.Group{ID: groupSelf, Title: "About vtpmctl:"},
 	)
-	root.SetHelpCommandGroupID(groupSelf)
-	root.SetCompletionCommandGroupID(groupSelf)
 	a.globalFlags(root)
 	a.setHelp(root)
 	for group, commands := range a.commands() {
@@ -196,14 +197,19 @@ func (a *app) commands() map[string][]*cobra.Command {
 			a.lockoutCommand(),
 			a.engineCommand(),
 		},
-		groupSelf: {a.explainCommand(), a.versionCommand()},
+		groupSelf: {a.explainCommand(), a.completionCommand(), a.versionCommand()},
 	}
 }
 
-// noun groups verbs under a word of its own.
+// noun groups verbs under a word of its own. Its examples are the first ones of its first verbs.
 func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	var examples []string
+	for _, v := range verbs[:min(3, len(verbs))] {
+		first, _, _ := strings.Cut(v.Example, "\n")
+		examples = append(examples, first)
+	}
 	c := &cobra.Command{
-		Use: use, Short: short, Args: noVerb,
+		Use: use, Short: short, Args: noVerb, Example: strings.Join(examples, "\n"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(verbs...)

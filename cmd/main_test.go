@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,5 +36,31 @@ func TestForeignTextIsEscapedInErrorsToo(t *testing.T) {
 		if status != fail.Usage.Exit() || strings.ContainsAny(complaint.String(), "\x1b\u202e\u009b") {
 			t.Errorf("-o %s: exit status %d, %q", format, status, complaint.String())
 		}
+	}
+}
+
+func TestEveryHelpStartsWithAnExample(t *testing.T) {
+	help := func(words ...string) string {
+		var stdout bytes.Buffer
+		env := &cmd.Env{Out: &stdout, Err: &stdout, Getenv: func(string) string { return "" }}
+		if status := cmd.Run(context.Background(), env, append(words, "--help")); status != 0 || !strings.HasPrefix(stdout.String(), "Example:\n  vtpmctl ") {
+			t.Errorf("%q: exit status %d\n%s", words, status, stdout.String())
+		}
+		return stdout.String()
+	}
+	verbs := regexp.MustCompile(`(?m)^  ([a-z][a-z0-9-]*) +[a-z]`)
+	seen := 0
+	for _, m := range verbs.FindAllStringSubmatch(help(), -1) {
+		_, list, isNoun := strings.Cut(help(m[1]), "\nVerbs:\n")
+		if seen++; !isNoun {
+			continue
+		}
+		for _, v := range verbs.FindAllStringSubmatch(list, -1) {
+			help(m[1], v[1])
+			seen++
+		}
+	}
+	if seen < 40 {
+		t.Errorf("%d pages of help were found", seen)
 	}
 }

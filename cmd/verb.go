@@ -217,6 +217,9 @@ func (a *app) globalFlags(root *cobra.Command) {
 		if !slices.Contains([]string{"auto", "always", "never"}, a.colour) {
 			return usageError(c, fmt.Errorf("--color is auto, always or never, not %q", a.colour))
 		}
+		if a.timeout <= 0 {
+			return usageError(c, fmt.Errorf("--timeout %s leaves no time", a.timeout))
+		}
 		return nil
 	}
 	complete := func(values ...string) cobra.CompletionFunc {

@@ -18,7 +18,7 @@ var prose = map[string]bool{
 }
 
 var (
-	named    = regexp.MustCompile(`\bvtpmctl ((?:--[a-z-]+ \S+ )*)([a-z][a-z0-9-]*)(?: ([a-z][a-z0-9-]*))?([^\n|;>` + "`" + `]*)`)
+	named    = regexp.MustCompile(`\bvtpmctl ((?:--tpm \S+ )*)([a-z][a-z0-9-]*)(?: ([a-z][a-z0-9-]*))?([^\n|;>` + "`" + `]*)`)
 	longFlag = regexp.MustCompile(`(?:^|[ (\[])(--[a-z][a-z-]+)`)
 )
 
