@@ -194,8 +194,8 @@ func TestCountersAreObfuscatedForSomeSigners(t *testing.T) {
 		resets, restarts uint32
 		firmware         uint64
 	}
-	quote := func(signer uint32) counts {
-		r := p.do(0x158, 1, []uint32{signer}, b2(), uint16(0x18), uint16(0xb), uint32(0))
+	told := func(signer uint32) counts { // by TPM2_GetTime
+		r := p.do(0x14c, 2, []uint32{hEndorsement, signer}, b2(), uint16(0x18), uint16(0xb))
 		attest := reply{params: nthSized(r, 0), t: t}.reader()
 		attest.Bytes(4 + 2)
 		attest.Sized16()
@@ -213,19 +213,24 @@ func TestCountersAreObfuscatedForSomeSigners(t *testing.T) {
 	bare := counts{resets: 4, firmware: 1 << 32}
 	owner, endorsement, platform := signer(hOwner), signer(hEndorsement), signer(hPlatform)
 	for h, plain := range map[uint32]bool{owner: false, endorsement: true, platform: true} {
-		got := quote(h)
+		got := told(h)
 		if (got == bare) != plain {
 			t.Errorf("0x%x: %+v", h, got)
 		}
 		if !plain && (got.resets == bare.resets || got.restarts == bare.restarts || got.firmware == bare.firmware) {
 			t.Errorf("0x%x: %+v shows one of %+v", h, got, bare)
 		}
-		if again := quote(h); again != got {
+		if again := told(h); again != got {
 			t.Errorf("0x%x: %+v, then %+v", h, got, again)
 		}
 	}
-	if quote(hNull) == quote(owner) || quote(hNull) == bare {
+	null := told(hNull)
+	if null.firmware == told(owner).firmware || null.firmware == bare.firmware {
 		t.Error("the null signer is told what the owner's is")
+	}
+	ask(t, f, call{cc: 0x126, handles: []uint32{hPlatform}, sessions: []*rawSession{pw("")}}) // TPM2_Clear: a new proof
+	if told(hNull).firmware == null.firmware {
+		t.Error("the null signer is told the same whatever the TPM")
 	}
 }
 

@@ -356,7 +356,7 @@ func (t *TPM) properties() map[uint32]uint32 {
 		fixed + 22:   0, // counters: as many as there is room for
 		fixed + 23:   maxNVSize,
 		fixed + 24:   6, // memory: shared RAM for objects and sessions, RAM and NV not
-		fixed + 25:   4096,
+		fixed + 25:   clockUpdate,
 		fixed + 26:   uint32(contextHash),
 		fixed + 27:   uint32(crypt.AlgAES),
 		fixed + 28:   256,
@@ -432,8 +432,8 @@ func (t *TPM) permanentBits() uint32 {
 // startupBits is the TPMA_STARTUP_CLEAR.
 func (t *TPM) startupBits() uint32 {
 	b := bits(t.nv.Platform.Enabled, t.nv.Owner.Enabled, t.nv.Endorsement.Enabled, t.nv.PlatformNVEnabled)
-	if !t.nv.ClockUnsafe {
-		b |= 1 << 31 // the last shutdown was orderly
+	if !t.ram.Disorderly {
+		b |= 1 << 31 // TPM2_Shutdown came before the last TPM2_Startup
 	}
 	return b
 }

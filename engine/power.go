@@ -28,10 +28,29 @@ func (t *TPM) advance() {
 	ms := uint64(elapsed / time.Millisecond)
 	t.stamp = t.stamp.Add(time.Duration(ms) * time.Millisecond)
 	if t.started || t.power == StaysOn {
+		if t.Clock/clockUpdate != (t.Clock+ms)/clockUpdate {
+			t.nv.ClockUnsafe = false
+		}
 		t.Time += ms
 		t.Clock += ms
 		t.heal()
 	}
+}
+
+// clockUpdate is TPM_PT_CLOCK_UPDATE: when power may fail at any time, NV learns of Clock each time it passes a multiple of so
+// many milliseconds, before any answer tells (part 1, 36.3). A clock that was not safe is from then on.
+const clockUpdate = 4096
+
+// resumeClock takes Clock up where the loss of power left it. Without a TPM2_Shutdown NV may not know the last value that was
+// told, but that it lies before the next update; the clock of a TPM that had its power to the end went on with the host's.
+func (t *TPM) resumeClock() {
+	if t.nv.Orderly == orderlyNone {
+		if t.started {
+			t.advance()
+		}
+		t.Clock += clockUpdate - t.Clock%clockUpdate
+	}
+	t.stamp = t.now()
 }
 
 type startupIn struct{ Type uint16 }
@@ -72,10 +91,11 @@ func (t *TPM) startLocality() uint8 {
 func (t *TPM) startUp(kind uint16) error {
 	saved := t.nv.Orderly == suState
 	resume, reset := saved && kind == suState, !saved
-	if t.nv.Orderly == orderlyNone {
+	disorderly := t.nv.Orderly == orderlyNone
+	if disorderly {
 		t.nv.ClockUnsafe = true
 	}
-	t.nvStartup(resume, reset, t.nv.Orderly == orderlyNone)
+	t.nvStartup(resume, reset, disorderly)
 	t.startUpLockout()
 	switch {
 	case reset:
@@ -96,7 +116,7 @@ func (t *TPM) startUp(kind uint16) error {
 	t.nv.Platform.Enabled = true
 	t.pcrStartup(resume)
 	t.startCountdowns(resume)
-	t.ram.StartedAt = t.startLocality()
+	t.ram.StartedAt, t.ram.Disorderly = t.startLocality(), disorderly
 	if !resume {
 		t.ram.Commits = commits{}
 	}
@@ -136,7 +156,6 @@ func (t *TPM) shutdown(in *shutdownIn) (*none, error) {
 func (t *TPM) shutDown(kind uint16) {
 	t.nv.Orderly = kind
 	t.saveCountdowns()
-	t.nv.ClockUnsafe = false
 }
 
 type selfTestIn struct{ Full yesNo }

@@ -15,7 +15,8 @@ import (
 //
 //	1  the first
 //	2  settings (settings.go), countdown timers (act.go)
-const stateVersion uint16 = 2
+//	3  whether the last startup followed a shutdown
+const stateVersion uint16 = 3
 
 // derivationLevel numbers the way primary keys follow from seeds. A state keeps the level it was made with, so that its
 // keys survive a change of the engine.
@@ -155,6 +156,7 @@ type powered struct {
 	ACTs           [actCount]countdown
 	StartedAt      uint8 // locality of TPM2_Startup, or hcrtmLocality
 	Reallocating   bool  // TPM2_PCR_Allocate was used
+	Disorderly     bool  // no TPM2_Shutdown came before the last TPM2_Startup
 }
 
 // newPowered is what a TPM has that was never started.
@@ -189,6 +191,9 @@ func (p *powered) code(c *coder) {
 	if c.since(2) {
 		c.u8(&p.StartedAt)
 		c.yesNo(&p.Reallocating)
+	}
+	if c.since(3) {
+		c.yesNo(&p.Disorderly)
 	}
 }
 
@@ -271,15 +276,20 @@ func (t *TPM) save(f *fleeting) error {
 	return nil
 }
 
-// anchored are the clocks as they stand to that of the host, which does not change as time passes. A TPM that waits for its
-// startup has none that go.
+// anchored is what a commit must not miss of the clocks. As they stand to that of the host, they do not change as time passes;
+// but where the power may fail, NV has to follow: see clockUpdate. After a TPM2_Shutdown it has to know the very value, which the
+// next start takes for the last that was told. A TPM that waits for its startup has no clocks that go.
 func (t *TPM) anchored() clocks {
 	k, now := t.clocks, uint64(t.stamp.UnixMilli())
-	if !t.started && t.power != StaysOn {
+	switch {
+	case t.power == StaysOn:
+		k.Time -= now
+		k.Clock -= now
+	case !t.started:
 		return clocks{}
+	case t.nv.Orderly == orderlyNone:
+		k.Time, k.Clock = 0, k.Clock/clockUpdate
 	}
-	k.Time -= now
-	k.Clock -= now
 	return k
 }
 

@@ -135,7 +135,7 @@ func (t *TPM) resumeState(blob []byte) error {
 		t.asLoaded = t.saved != nil
 		return nil
 	}
-	t.stamp = t.now()
+	t.resumeClock()
 	t.initialize()
 	if t.power == StaysOn {
 		return t.startUp(suClear)
