@@ -86,8 +86,8 @@ certificate is checked here.`,
 	})
 }
 
-func endorsement(t tpm.Sender) (*ekDoc, error) {
-	doc := &ekDoc{Keys: []ekKey{}, Certificates: []ekCert{}}
+func endorsement(t tpm.Sender) (out.Doc, error) {
+	doc := ekDoc{Keys: []ekKey{}, Certificates: []ekCert{}}
 	certs, err := quote.Certificates(t)
 	if err != nil {
 		return nil, err
@@ -151,26 +151,43 @@ func (a *app) ekShowCommand() *cobra.Command {
 		args:    cobra.ExactArgs(1),
 		exits:   []fail.Kind{fail.MissingInput, fail.AuthRefused},
 		onTPM: func(_ context.Context, t tpm.Conn, args []string) (out.Doc, error) {
-			doc, err := endorsement(t)
-			if err != nil {
+			show := keyPEM
+			if strings.HasPrefix(strings.ToLower(args[0]), "0x") { // a certificate is for all to read, even where making keys takes a password
+				show = certificatePEM
+			}
+			pem, err := show(t, args[0])
+			switch {
+			case err != nil:
 				return nil, err
-			}
-			var pem strings.Builder
-			for _, k := range doc.Keys {
-				if strings.EqualFold(k.Template, args[0]) {
-					pem.WriteString(k.PEM)
-				}
-			}
-			for _, c := range doc.Certificates {
-				if strings.EqualFold(c.Index, args[0]) {
-					pem.WriteString(c.PEM)
-				}
-			}
-			if pem.Len() == 0 {
+			case pem == "":
 				return nil, fail.E(fail.MissingInput, "this TPM has no endorsement key or certificate %q", args[0]).
 					Hint("vtpmctl ek list shows what there is")
 			}
-			return ekPEMDoc{args[0], pem.String()}, nil
+			return ekPEMDoc{args[0], pem}, nil
 		},
 	})
+}
+
+// keyPEM is the endorsement key of a template, "" where there is none.
+func keyPEM(t tpm.Sender, template string) (string, error) {
+	keys, err := quote.EndorsementKeys(t)
+	for _, k := range keys {
+		if strings.EqualFold(k.Template, template) {
+			pem, err := k.Public.PEM()
+			return string(pem), err
+		}
+	}
+	return "", err
+}
+
+// certificatePEM is all that an NV index holds: it may be a chain.
+func certificatePEM(t tpm.Sender, index string) (string, error) {
+	certs, err := quote.Certificates(t)
+	var pem strings.Builder
+	for _, c := range certs {
+		if one := newEKCert(&c); strings.EqualFold(one.Index, index) {
+			pem.WriteString(one.PEM)
+		}
+	}
+	return pem.String(), err
 }

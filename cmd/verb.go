@@ -96,7 +96,7 @@ func (a *app) call(ctx context.Context, v verb, args []string) (out.Page, error)
 }
 
 // withTPM opens the TPM that --tpm names for the time of f, and marks the result with where it came from.
-func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHandle, f func(tpm.Conn) (out.Doc, error)) (out.Page, error) {
+func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHandle, f func(tpm.Conn) (out.Doc, error)) (page out.Page, err error) {
 	key, err := a.engineKey()
 	if err != nil {
 		return out.Page{}, err
@@ -109,8 +109,9 @@ func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHa
 	if err != nil {
 		return out.Page{}, err
 	}
+	defer func() { err = errors.Join(err, conn.Close()) }() // also after a panic: what was loaded is flushed
 	a.step("the TPM is %s", conn.Origin().Target)
-	page := out.Page{Origin: conn.Origin()}
+	page.Origin = conn.Origin()
 	if conn.Origin().Emulated {
 		page.Note = fmt.Sprintf("(answered by vtpmctl's own software TPM, %s)", conn.Origin().Target)
 	}
@@ -119,7 +120,7 @@ func (a *app) withTPM(ctx context.Context, allow tpm.Effects, named []tpm2.TPMHa
 	if page.Doc == nil && conn.Origin().Emulated && a.Term.Err {
 		a.warn("%s", strings.Trim(page.Note, "()"))
 	}
-	return page, errors.Join(err, conn.Close())
+	return page, err
 }
 
 // offers refuses a format the verb does not have.

@@ -174,6 +174,8 @@ var commandCodes = map[commandCode]codeEntry{
 		means: "the credential's secret cannot be decrypted with this endorsement key", hint: "ask for a new challenge"},
 	{tpm2.TPMCCUnseal, 0x09d}: {kind: fail.PolicyMismatch,
 		means: "the PCRs, or what else the secret was sealed to, are not as they were", hint: "vtpmctl sealed why FILE names what differs"},
+	{tpm2.TPMCCCreatePrimary, 0x0a2}: {kind: fail.AuthRefused, means: "the hierarchy of the key has a password, and none was given",
+		hint: "vtpmctl info tells which hierarchies have one"},
 	{tpm2.TPMCCReadPublic, 0x08b}:   {kind: fail.Failed, means: "there is no key at this handle", hint: "vtpmctl info lists the handles in use"},
 	{tpm2.TPMCCNVReadPublic, 0x08b}: {kind: fail.Failed, means: "there is no NV index at this handle", hint: "vtpmctl info lists the indices"},
 	{tpm2.TPMCCNVRead, 0x08b}:       {kind: fail.Failed, means: "there is no NV index at this handle", hint: "vtpmctl info lists the indices"},
