@@ -88,21 +88,37 @@ func (l *Log) measured(pcr int, bank Alg) []measurement {
 	var list []measurement
 	for i := range l.Events {
 		e := &l.Events[i]
-		if !e.Extends() || int(e.PCR) != pcr {
-			continue
+		if locality, _ := startupLocality(e); int(e.PCR) != pcr || !e.Extends() && locality == 0 {
+			continue // where PCR 0 starts is part of its value
 		}
 		m := measurement{event: e}
-		if bank != 0 {
+		if e.Extends() {
 			m.digest = e.extendDigest(bank)
-		} else {
-			m.digest = e.Data // no bank in common: what the logs say is all there is
 		}
-		if m.key = steady(e); m.key == "" {
-			m.key = string(m.digest)
-		}
+		m.key = m.fingerprint()
 		list = append(list, m)
 	}
 	return list
+}
+
+// fingerprint stands for what was measured. Where the bank has no digest of it, what the log says is all there is.
+func (m *measurement) fingerprint() string {
+	if text := steady(m.event); text != "" {
+		return short("steady", []byte(text))
+	}
+	if len(m.digest) > 0 {
+		return string(m.digest)
+	}
+	parts := [][]byte{m.event.Data}
+	for _, d := range m.event.Digests {
+		parts = append(parts, d.Value)
+	}
+	return short("log", parts...)
+}
+
+// short keeps what is compared with thousands of others from being long.
+func short(kind string, parts ...[]byte) string {
+	return kind + string(SHA256.Sum(parts...))
 }
 
 func (m measurement) equal(other measurement) bool { return m.key == other.key }
@@ -140,6 +156,31 @@ func (p *PCRDiff) align(a, b []measurement) {
 		}
 		p.pair(a[gap.a0:gap.a1], b[gap.b0:gap.b1])
 	}
+	p.joinMoved()
+}
+
+// joinMoved makes one change of an event that is gone in one place and there in another.
+func (p *PCRDiff) joinMoved() {
+	gone := make(map[string][]int)
+	for i, c := range p.Changes {
+		if c.After == nil {
+			key := c.Type + string(c.Before.Digest)
+			gone[key] = append(gone[key], i)
+		}
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if c.Before != nil {
+			continue
+		}
+		key := c.Type + string(c.After.Digest)
+		if from := gone[key]; len(from) > 0 && len(c.After.Digest) > 0 {
+			gone[key] = from[1:]
+			p.Changes[from[0]].Kind, p.Changes[from[0]].After = "moved", c.After
+			c.Kind = ""
+		}
+	}
+	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { return c.Kind == "" })
 }
 
 // gap is a stretch in which two runs differ, after same equal events.
@@ -186,41 +227,59 @@ func gaps(a, b []measurement) []gap {
 
 // pair joins events of the same type and name into changes; what has no partner was added or removed.
 func (p *PCRDiff) pair(a, b []measurement) {
-	used := make([]bool, len(b))
+	left := newPartners(b)
 	for _, before := range a {
-		i := -1
-		for j, after := range b {
-			if !used[j] && before.equal(after) {
-				i = j
-				break
+		c := Change{Kind: "moved", Type: before.event.Type.String(), Before: before.side(), Fields: []string{}}
+		i, found := left.take(left.byKey, before.key)
+		if !found {
+			c.Kind = "changed"
+			if i, found = left.take(left.byName, before.event.name()); found {
+				c.Fields = changedFields(before.event, b[i].event)
 			}
 		}
-		if i < 0 {
-			name := before.event.subject()
-			i = slices.IndexFunc(b, func(m measurement) bool { return m.event.Type == before.event.Type && m.event.subject() == name })
-			for i >= 0 && used[i] {
-				next := slices.IndexFunc(b[i+1:], func(m measurement) bool { return m.event.Type == before.event.Type && m.event.subject() == name })
-				if next < 0 {
-					i = -1
-					break
-				}
-				i += 1 + next
-			}
-		}
-		if i < 0 {
-			p.Changes = append(p.Changes, Change{Kind: "removed", Type: before.event.Type.String(), Before: before.side(), Fields: []string{}})
-			continue
-		}
-		used[i] = true
-		c := Change{Kind: "changed", Type: before.event.Type.String(), Before: before.side(), After: b[i].side(), Fields: changedFields(before.event, b[i].event)}
-		if before.equal(b[i]) {
-			c.Kind = "moved"
+		if found {
+			c.After = b[i].side()
+		} else {
+			c.Kind = "removed"
 		}
 		p.Changes = append(p.Changes, c)
 	}
 	for j, after := range b {
-		if !used[j] {
+		if !left.taken[j] {
 			p.Changes = append(p.Changes, Change{Kind: "added", Type: after.event.Type.String(), After: after.side(), Fields: []string{}})
 		}
 	}
 }
+
+// partners are events that others are looked for among: by what was measured, and by what it is about.
+type partners struct {
+	byKey, byName map[string][]int
+	taken         []bool
+}
+
+func newPartners(list []measurement) *partners {
+	p := &partners{byKey: make(map[string][]int), byName: make(map[string][]int), taken: make([]bool, len(list))}
+	for i, m := range list {
+		name := m.event.name()
+		p.byKey[m.key] = append(p.byKey[m.key], i)
+		p.byName[name] = append(p.byName[name], i)
+	}
+	return p
+}
+
+// take takes the first that is left.
+func (p *partners) take(lists map[string][]int, key string) (int, bool) {
+	list := lists[key]
+	for len(list) > 0 && p.taken[list[0]] {
+		list = list[1:]
+	}
+	lists[key] = list
+	if len(list) == 0 {
+		return 0, false
+	}
+	p.taken[list[0]] = true
+	return list[0], true
+}
+
+// name tells an event from those about something else.
+func (e *Event) name() string { return e.Type.String() + " " + e.subject() }

@@ -71,7 +71,10 @@ func TestDiffTellsMovedAddedAndRemovedEvents(t *testing.T) {
 		"replaced": {[]string{"a", "b", "c"}, []string{"a", "x", "c"}, []string{"removed", "added"}, 2},
 		"in two places": {[]string{"a", "b", "c", "d", "e"}, []string{"a", "x", "c", "y", "e"},
 			[]string{"removed", "added", "removed", "added"}, 3},
-		"all of it": {[]string{"a"}, nil, []string{"removed"}, 0},
+		"all of it":     {[]string{"a"}, nil, []string{"removed"}, 0},
+		"two exchanged": {[]string{"a", "b", "c"}, []string{"b", "a", "c"}, []string{"moved"}, 2},
+		"one further down": {[]string{"a", "b", "c", "d"}, []string{"b", "c", "x", "a", "d"},
+			[]string{"moved", "added"}, 3},
 	} {
 		d := eventlog.DiffLogs(log(c.before...), log(c.after...))
 		var kinds []string
@@ -80,6 +83,29 @@ func TestDiffTellsMovedAddedAndRemovedEvents(t *testing.T) {
 		}
 		if !slices.Equal(kinds, c.kinds) || d.PCRs[0].Same != c.same {
 			t.Errorf("%s: %v, %d the same", name, kinds, d.PCRs[0].Same)
+		}
+	}
+}
+
+// What a PCR's value rests on and no digest of the common bank tells is a difference too.
+func TestDiffSeesWhatTheCommonBankDoesNot(t *testing.T) {
+	only := func(word string) *eventlog.Log {
+		both := synth.Agile(eventlog.SHA1, eventlog.SHA256).Data(4, eventlog.EVEFIAction, []byte("x"))
+		return mustParse(t, both.Only(eventlog.SHA1).Data(4, eventlog.EVEFIAction, []byte(word)).Recording().Log)
+	}
+	if d := eventlog.DiffLogs(only("a"), only("a")); !d.Equal {
+		t.Errorf("the same: %q", lines(d))
+	}
+	if d := eventlog.DiffLogs(only("a"), only("b")); d.Equal {
+		t.Error("other events with a digest in one bank alone are equal")
+	}
+	from := func(n byte) *eventlog.Log {
+		b := synth.Agile(eventlog.SHA256).Data(0, eventlog.EVNoAction, locality(n))
+		return mustParse(t, b.Data(0, eventlog.EVSCRTMVersion, []byte("v")).Recording().Log)
+	}
+	for _, n := range []byte{0, 4} {
+		if d := eventlog.DiffLogs(from(n), from(3)); d.Equal || len(d.PCRs) != 1 || d.PCRs[0].PCR != 0 {
+			t.Errorf("PCR 0 starts at %d and at 3: %q", n, lines(d))
 		}
 	}
 }
