@@ -35,12 +35,9 @@ func (l *Log) Anonymise() (*Log, []Blank) {
 		if len(n.what) == 0 {
 			continue
 		}
-		b := Blank{Event: e.Number, PCR: -1, Type: e.Type, What: n.what, Binding: check.Binding}
+		b := Blank{Event: e.Number, PCR: e.pcr(), Type: e.Type, What: n.what, Binding: check.Binding}
 		if check.Binding == Bound {
 			b.Binding = Broken
-		}
-		if e.PCR < pcrCount && e.Content != ContentNV {
-			b.PCR = int(e.PCR)
 		}
 		blanks = append(blanks, b)
 	}

@@ -30,6 +30,7 @@ type Check struct {
 type rule struct {
 	name  string
 	quirk string
+	label bool                             // the bytes are known, and not what the data says: it only names them
 	bytes func(e *Event, d Decoded) []byte // nil where the rule does not apply
 }
 
@@ -81,7 +82,7 @@ var (
 		return nil
 	}}
 
-	theByteOne = rule{name: "the byte 01", bytes: func(_ *Event, d Decoded) []byte {
+	theByteOne = rule{name: "the byte 01", label: true, bytes: func(_ *Event, d Decoded) []byte {
 		if l, ok := d.(*Loader); ok && l.Producer == "shim" {
 			return []byte{1}
 		}
@@ -89,7 +90,7 @@ var (
 	}}
 
 	// The text of a separator after an error is free; what is measured is the number 1 (PFP, "EV_SEPARATOR").
-	theNumberOne = rule{name: "the number 1, for an error", bytes: func(_ *Event, d Decoded) []byte {
+	theNumberOne = rule{name: "the number 1, for an error", label: true, bytes: func(_ *Event, d Decoded) []byte {
 		if s, ok := d.(Separator); ok && s.Error {
 			return []byte{1, 0, 0, 0}
 		}
@@ -164,6 +165,8 @@ func (e *Event) check(d Decoded) Check {
 		switch {
 		case matched == nil && missed == nil:
 			return Check{Binding: Unchecked}
+		case missed == nil && r.label:
+			return Check{Binding: Label, Rule: r.name}
 		case missed == nil:
 			return Check{Binding: Bound, Rule: r.name, Quirk: r.quirk}
 		case matched != nil:

@@ -10,10 +10,12 @@ package eventlog
 
 // Register numbers with a meaning of their own.
 const (
-	pcrCount      = 24         // PCRs of a PC Client TPM
-	firstDynamic  = 17         // PCR 17 to 22 belong to the dynamic root of trust
-	lastDynamic   = 22         //
-	trustPointPCR = 0xffffffff // Windows files its quotes over the log under this "register"
+	pcrCount       = 24         // PCRs of a PC Client TPM
+	debugPCR       = 16         // any program can reset this one
+	firstDynamic   = 17         // PCR 17 to 22 belong to the dynamic root of trust
+	lastDynamic    = 22         //
+	applicationPCR = 23         // and this one
+	trustPointPCR  = 0xffffffff // Windows files its quotes over the log under this "register"
 )
 
 // Format is the encoding of a log's records.
@@ -95,6 +97,14 @@ func (e *Event) Extends() bool {
 		return e.PCR < pcrCount && len(e.Digests) > 0
 	}
 	return e.PCR < pcrCount && e.Content != ContentNV
+}
+
+// pcr is the event's PCR, -1 where its register is none.
+func (e *Event) pcr() int {
+	if e.PCR < pcrCount && e.Content != ContentNV {
+		return int(e.PCR)
+	}
+	return -1
 }
 
 // Note is something about a log that its reader should know.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // Story is what a log tells about a boot, in words. Every statement says how far it can be relied on, given that the
@@ -59,16 +61,29 @@ type teller struct {
 	parts   map[string][]Statement
 	counts  [pcrCount]int
 	grub    int
-	program string      // the file of the last program that was started
-	options []*Variable // that have arguments
-	running string      // command line of the running kernel, "" if it is not known
-	line    *Event      // that measured the kernel's command line, or its digest
-	initrd  bool        // the kernel's EFI stub measured an initrd
+	program string // the file of the last program that was started
+	lines   map[measuredAs]*arguments
+	running string // command line of the running kernel, "" if it is not known
+	line    *Event // that measured the kernel's command line, or its digest
+	closed  bool   // the policy register has its separator
+	initrd  bool   // the kernel's EFI stub measured an initrd
 	quirks  map[string]bool
 	said    map[string]bool
 	heard   []string // what the event at hand says, said before or not
 	alerts  int
 }
+
+// arguments are what a boot option, or who started the running kernel, hands to a program.
+type arguments struct{ text, where string }
+
+// measuredAs is the digest of arguments in one bank: looking them up is all that each of many events may cost.
+type measuredAs struct {
+	bank   Alg
+	digest string
+}
+
+// maxArguments bounds arguments, in bytes: twice what Linux takes as a command line on any machine.
+const maxArguments = 16 << 10
 
 // The titles of the sections, in the order of a boot.
 const (
@@ -90,7 +105,8 @@ const (
 )
 
 func newTeller(l *Log, running string) *teller {
-	t := &teller{log: l, running: running, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool)}
+	t := &teller{log: l, running: running, parts: make(map[string][]Statement), quirks: make(map[string]bool), said: make(map[string]bool),
+		lines: make(map[measuredAs]*arguments)}
 	t.story.SecureBoot = notMeasured
 	t.story.Quirks = []Quirk{}
 	return t
@@ -103,6 +119,9 @@ func (l *Log) Explain() *Story { return l.ExplainRunning("") }
 // log has its digest alone, that tells whether it was this one.
 func (l *Log) ExplainRunning(cmdline string) *Story {
 	t := newTeller(l, cmdline)
+	if cmdline != "" {
+		t.remember(encodeUTF16(cmdline+"\x00"), "that of the running kernel")
+	}
 	for i := range l.Events {
 		e := &l.Events[i]
 		if e.Extends() {
@@ -146,12 +165,67 @@ func (t *teller) tellOnce(title string, e *Event, b Binding, alert bool, text st
 	said := fmt.Sprintf("%s %s %d %s", title, b, e.PCR, text)
 	if len(t.parts[title]) < maxStatements && !t.said[said] {
 		t.said[said] = true
-		t.parts[title] = append(t.parts[title], Statement{text, e.Number, int(int32(e.PCR)), b, alert})
+		t.parts[title] = append(t.parts[title], Statement{text, e.Number, e.pcr(), b, alert})
 	}
 }
 
 // tell turns one event into statements. Types are not bound, so what a statement says is only as true as its data.
 func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
+	_, start := decoded.(Locality)
+	switch {
+	case b == Unbound && e.Content == ContentPCClient && !start:
+		return // what anybody may have written tells nothing of a boot
+	case e.Extends() && (e.PCR == debugPCR || e.PCR == applicationPCR):
+		t.say(tellOther, e, b, "PCR %d, which any program can reset and extend, was given: %s", e.PCR, decoded)
+		return
+	case t.policyRegister(e) && e.Extends() && t.policy(e, decoded, b):
+		return
+	}
+	t.tellOf(e, decoded, b)
+}
+
+// policy tells of what is known in the policy register by its digest, whatever it is called, and whether there is no more to
+// say. Firmware says there once, before the separator, whether Secure Boot is on; a type or a label cannot hide that, and what
+// was extended later cannot replace it.
+func (t *teller) policy(e *Event, decoded Decoded, b Binding) bool {
+	for _, value := range [][]byte{{0, 0, 0, 0}, {0xff, 0xff, 0xff, 0xff}, {1, 0, 0, 0}} {
+		t.closed = t.closed || e.Covers(value)
+	}
+	for value := range byte(2) {
+		if !e.Covers(secureBootRecord, []byte{value}) {
+			continue
+		}
+		if t.closed || t.story.SecureBoot != notMeasured {
+			t.secondWord(e, "SecureBoot", b)
+			return true
+		}
+		t.secureBoot(e, value == 1)
+		if v, ok := decoded.(*Variable); !ok || v.Name != "SecureBoot" || b != Bound {
+			t.warn(tellSecureBoot, e, b, "what was measured about Secure Boot is called something else: %s", decoded)
+		}
+		return true
+	}
+	return false
+}
+
+func (t *teller) secureBoot(e *Event, on bool) {
+	t.story.SecureBoot = onOff(on)
+	t.tellOnce(tellSecureBoot, e, Bound, !on, "Secure Boot is "+t.story.SecureBoot)
+}
+
+// secureBootRecord is the UEFI_VARIABLE_DATA of the variable SecureBoot up to its content, one byte.
+var secureBootRecord = func() []byte {
+	name := encodeUTF16("SecureBoot")
+	w := wire.NewLE().Bytes([]byte("\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c")) // EFI_GLOBAL_VARIABLE
+	return w.U64(uint64(len(name) / 2)).U64(1).Bytes(name).Out()
+}()
+
+// secondWord warns of what firmware measures once, before the separator of PCR 7.
+func (t *teller) secondWord(e *Event, name string, b Binding) {
+	t.warn(tellOther, e, b, "PCR %d has a second word about %s: firmware says it once, in PCR 7, before the separator", e.PCR, name)
+}
+
+func (t *teller) tellOf(e *Event, decoded Decoded, b Binding) {
 	switch d := decoded.(type) {
 	case Version:
 		t.say(tellFirmware, e, b, "the firmware calls itself %s", orEmpty(d.Version))
@@ -168,10 +242,10 @@ func (t *teller) tell(e *Event, decoded Decoded, b Binding) {
 	case *Loader:
 		t.loaderEvent(e, d, b)
 	case *Tagged:
-		for _, r := range d.Records {
+		for i, r := range d.Records {
 			if product, _, found := strings.Cut(r.Name, ":"); found {
 				t.saw(product)
-				t.tagged(e, r.Name, b)
+				t.tagged(e, r.Name, b, i == 0)
 			}
 		}
 	case *Windows:
@@ -212,14 +286,12 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 		t.say(tellSecureBoot, e, b, "firmware accepted the next program for %s, which is in %s", v.Authority, v.Name)
 	case v.Name == "SbatLevel":
 		t.say(tellSecureBoot, e, b, "boot loaders revoked by generation: %s", strings.Join(strings.Fields(v.Text), " "))
-	case v.Name == "SecureBoot" && v.GUID.String() == guidGlobalVariable && v.Enabled != nil:
-		state := onOff(*v.Enabled)
-		if t.policyRegister(e) && b == Bound && t.story.SecureBoot == notMeasured {
-			t.story.SecureBoot = state
-			t.tellOnce(tellSecureBoot, e, b, !*v.Enabled, "Secure Boot is "+state)
-			return
-		}
-		t.warn(tellOther, e, b, "PCR %d has a second word about Secure Boot, %s: firmware says it once, in PCR 7", e.PCR, state)
+	case (v.Name == "SecureBoot" || isPolicyVariable(v.Name)) && (!t.policyRegister(e) || t.closed):
+		t.secondWord(e, v.Name, b)
+	case v.Name == "SecureBoot" && v.GUID.String() == guidGlobalVariable && v.Enabled != nil && b == Bound && t.story.SecureBoot == notMeasured:
+		t.secureBoot(e, *v.Enabled) // by its value alone, as some firmware for TPM 1.2 does
+	case v.Name == "SecureBoot":
+		t.warn(tellSecureBoot, e, b, "a word about SecureBoot that is not measured as firmware does: %s", v)
 	case isSignatureVariable(v.Name):
 		t.say(tellSecureBoot, e, b, "%s holds %s", signatureUse(v.Name), orNothing(summarise(v.Signatures)))
 	case v.Enabled != nil:
@@ -227,38 +299,56 @@ func (t *teller) variable(e *Event, v *Variable, b Binding) {
 	case v.Option != nil || v.Order != nil:
 		t.say(tellOptions, e, b, "%s", v)
 		if v.Option != nil && v.Option.Optional > 0 && b == Bound {
-			t.options = append(t.options, v)
+			t.remember(v.content[len(v.content)-v.Option.Optional:], "as in "+v.Name)
 		}
 	}
 }
 
-// tagged tells of something that only has a name.
-func (t *teller) tagged(e *Event, name string, b Binding) {
+// tagged tells of something that only has a name. An event has one digest, of what its first record names.
+func (t *teller) tagged(e *Event, name string, b Binding, first bool) {
 	switch {
 	case strings.HasSuffix(name, ": initrd"):
 		t.initrd = true
-	case strings.HasSuffix(name, ": command line"):
+	case first && strings.HasSuffix(name, ": command line"):
 		t.line = e
-		if text, where := t.cmdline(e); text != "" {
-			t.story.Cmdline = text
-			t.say(tellLinux, e, Bound, "kernel command line, %s: %s", where, text)
+		if a := t.argumentsOf(e); a != nil {
+			t.story.Cmdline = a.text
+			t.say(tellLinux, e, Bound, "kernel command line, %s: %s", a.where, a.text)
 			return
 		}
 	}
 	t.say(tellLinux, e, b, "%s was measured", name)
 }
 
-// cmdline finds the command line that the kernel's EFI stub measured: that of a boot option, or of the running kernel.
-func (t *teller) cmdline(e *Event) (text, where string) {
-	for _, v := range t.options {
-		if arguments := v.content[len(v.content)-v.Option.Optional:]; e.Covers(arguments) {
-			return strings.TrimRight(decodeUTF16(arguments), "\x00"), "as in " + v.Name
+// remember keeps arguments under the digests by which the kernel's EFI stub may measure them.
+func (t *teller) remember(data []byte, where string) {
+	if len(data) > maxArguments {
+		return
+	}
+	a := &arguments{strings.TrimRight(decodeUTF16(data), "\x00"), where}
+	for _, bank := range t.log.Banks {
+		if !bank.Known() {
+			continue
+		}
+		if key := (measuredAs{bank, string(bank.Sum(data))}); t.lines[key] == nil {
+			t.lines[key] = a
 		}
 	}
-	if t.running != "" && e.Covers(encodeUTF16(t.running+"\x00")) {
-		return t.running, "that of the running kernel"
+}
+
+// argumentsOf finds the arguments that an event measured, nil where they are not known. All banks have to agree.
+func (t *teller) argumentsOf(e *Event) (found *arguments) {
+	for _, d := range e.Digests {
+		if !d.Alg.Known() {
+			continue
+		}
+		a := t.lines[measuredAs{d.Alg, string(d.Value)}]
+		if a == nil || found != nil && a != found {
+			return nil
+		}
+		found = a
 	}
-	return "", ""
+	return found
 }
 
 // judgeCmdline says what does not fit the command line that was measured last.
@@ -337,12 +427,12 @@ func (t *teller) loaderEvent(e *Event, l *Loader, b Binding) {
 			return
 		}
 		t.say(tellChain, e, b, "GRUB ran: %s", l.Text)
-	case l.What == "kernel_cmdline":
-		t.line, t.story.Cmdline = e, l.Text
-		t.say(tellLinux, e, b, "kernel command line: %s", l.Text)
-	case l.What == "cmdline":
-		t.line, t.story.Cmdline = e, l.Text
-		t.say(tellLinux, e, b, "command line from the boot loader: %s", l.Text)
+	case l.What == "kernel_cmdline" || l.What == "cmdline":
+		if b == Bound {
+			t.line, t.story.Cmdline = e, l.Text
+		}
+		words := map[bool]string{true: "command line from the boot loader: %s", false: "kernel command line: %s"}
+		t.say(tellLinux, e, b, words[l.What == "cmdline"], l.Text)
 	case l.What == "file" && isInitrd(l.Text):
 		t.story.Initrd = l.Text
 		t.say(tellLinux, e, b, "the initrd is %s", l.Text)

@@ -122,12 +122,17 @@ func TestWordsAboutSecureBootCountInPCR7Only(t *testing.T) {
 		builder *synth.Builder
 		want    string
 	}{
-		"on":                        {b().Data(7, eventlog.EVEFIVariableDriverConfig, on), "on"},
-		"off":                       {b().Data(7, eventlog.EVEFIVariableDriverConfig, off), "off"},
-		"on in PCR 8":               {b().Data(8, eventlog.EVEFIVariableDriverConfig, on), "not measured"},
-		"off, and on later":         {b().Data(7, eventlog.EVEFIVariableDriverConfig, off).Data(7, eventlog.EVEFIVariableDriverConfig, on), "off"},
-		"on, but not what was read": {b().Event(7, eventlog.EVEFIVariableDriverConfig, off, on), "not measured"},
-		"on, but informative":       {b().Data(7, eventlog.EVNoAction, on), "not measured"},
+		"on":                      {b().Data(7, eventlog.EVEFIVariableDriverConfig, on), "on"},
+		"off":                     {b().Data(7, eventlog.EVEFIVariableDriverConfig, off), "off"},
+		"on in PCR 8":             {b().Data(8, eventlog.EVEFIVariableDriverConfig, on), "not measured"},
+		"off, and on later":       {b().Data(7, eventlog.EVEFIVariableDriverConfig, off).Data(7, eventlog.EVEFIVariableDriverConfig, on), "off"},
+		"on, but off is measured": {b().Event(7, eventlog.EVEFIVariableDriverConfig, off, on), "off"},
+		"off, called a label":     {b().Event(7, eventlog.EVIPL, off, []byte("x")).Data(7, eventlog.EVEFIVariableDriverConfig, on), "off"},
+		"off, called a command":   {b().Data(7, eventlog.EVIPL, off).Data(7, eventlog.EVEFIVariableDriverConfig, on), "off"},
+		"on, after the separator": {b().Event(7, eventlog.EVIPL, make([]byte, 4), []byte("x")).
+			Data(7, eventlog.EVEFIVariableDriverConfig, on), "not measured"},
+		"off, by its value alone": {b().Event(7, eventlog.EVEFIVariableDriverConfig, []byte{0}, off), "off"},
+		"on, but informative":     {b().Data(7, eventlog.EVNoAction, on), "not measured"},
 	} {
 		if got := mustParse(t, c.builder.Recording().Log).Explain().SecureBoot; got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -142,5 +147,30 @@ func TestKnownDeviationsAreToldOnce(t *testing.T) {
 	quirks := log.Explain().Quirks
 	if len(quirks) != 1 || quirks[0].Code != "Q9" || !slices.Equal([]int{quirks[0].Event}, []int{1}) {
 		t.Errorf("%+v", quirks)
+	}
+}
+
+// What anybody can write, or has no digest that covers it, is no part of the boot.
+func TestTheStoryRestsOnWhatIsMeasured(t *testing.T) {
+	line := []byte("kernel_cmdline: quiet")
+	db := synth.Variable("d719b2cb-3d3a-4596-a3bc-dad00e67656f", "db", nil)
+	b := func() *synth.Builder { return synth.Agile(eventlog.SHA256) }
+	for name, c := range map[string]struct {
+		builder *synth.Builder
+		cmdline string
+		says    string
+	}{
+		"measured":                  {b().Event(8, eventlog.EVIPL, []byte("quiet"), line), "quiet", "kernel command line: quiet"},
+		"other words are measured":  {b().Event(8, eventlog.EVIPL, []byte("single"), line), "", "kernel command line: quiet"},
+		"in a register for anybody": {b().Event(16, eventlog.EVIPL, []byte("quiet"), line), "", "PCR 16, which any program can reset and extend, was given: grub kernel cmdline: quiet"},
+		"in no register":            {b().Event(99, eventlog.EVIPL, []byte("quiet"), line), "", ""},
+		"db in another register":    {b().Data(12, eventlog.EVEFIVariableDriverConfig, db), "", "PCR 12 has a second word about db"},
+		"db behind the separator": {b().Data(7, eventlog.EVSeparator, make([]byte, 4)).Data(7, eventlog.EVEFIVariableDriverConfig, db), "",
+			"PCR 7 has a second word about db"},
+	} {
+		story := mustParse(t, c.builder.Recording().Log).Explain()
+		if _, ok := said(story, c.says); story.Cmdline != c.cmdline || ok != (c.says != "") {
+			t.Errorf("%s: command line %q, %+v", name, story.Cmdline, story.Sections)
+		}
 	}
 }

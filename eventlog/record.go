@@ -34,7 +34,7 @@ func (e *Event) Record() Record {
 		Digests: make(map[Alg]Hex, len(e.Digests)), Data: e.Data,
 		Kind: decoded.Kind(), Summary: decoded.String(), Decoded: decoded, Check: check,
 	}
-	if e.PCR < pcrCount && e.Content != ContentNV {
+	if e.pcr() >= 0 {
 		r.PCR = &e.PCR
 	} else {
 		r.Register = fmt.Sprintf("0x%x", e.PCR)

@@ -49,12 +49,9 @@ func (l *Log) Sentences() iter.Seq[Sentence] {
 			t.tell(e, decoded, check.Binding)
 			clock.tick(e, decoded)
 			s := Sentence{
-				Event: e.Number, PCR: -1, Type: e.Type, Phase: clock.phase, By: measurer(e, decoded), Text: decoded.String(),
+				Event: e.Number, PCR: e.pcr(), Type: e.Type, Phase: clock.phase, By: measurer(e, decoded), Text: decoded.String(),
 				Covers: covers(e, decoded, check), Changes: changes(e, decoded), Binding: check.Binding, Quirk: check.Quirk,
 				Alert: t.alerts > alerts || check.Binding == Broken,
-			}
-			if e.PCR < pcrCount && e.Content != ContentNV {
-				s.PCR = int(e.PCR)
 			}
 			if n := len(t.heard); n > maxHeard {
 				s.Text = fmt.Sprintf("%s; and %d more", strings.Join(t.heard[:maxHeard], "; "), n-maxHeard)
@@ -176,6 +173,8 @@ func covers(e *Event, decoded Decoded, check Check) string {
 		if check.Rule == wholeData.name {
 			return coversData
 		}
+	}
+	if check.Rule != "" {
 		return check.Rule
 	}
 	switch d := decoded.(type) {

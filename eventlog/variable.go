@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -135,6 +136,11 @@ func (v *Variable) decodeAuthority() (err error) {
 	}
 	v.Authority, err = parseAuthority(v.content)
 	return err
+}
+
+// isPolicyVariable knows the lists of Secure Boot, which firmware measures into PCR 7.
+func isPolicyVariable(name string) bool {
+	return slices.Contains([]string{"PK", "KEK", "db", "dbx", "dbt", "dbr"}, name)
 }
 
 func isSignatureVariable(name string) bool {
