@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Values are PCR values from elsewhere: a TPM, a file, a quote. A bank that is there without a PCR was not read.
@@ -45,6 +46,7 @@ type Hypothesis struct {
 // Compare compares every given value with the log's replay, bank by bank in the log's order.
 func (l *Log) Compare(values Values) []PCRVerdict {
 	replay := l.Replay()
+	older := sync.OnceValue(l.olderReplays)
 	verdicts := []PCRVerdict{}
 	for _, bank := range banksOf(l, values) {
 		b := replay.Bank(bank)
@@ -55,7 +57,7 @@ func (l *Log) Compare(values Values) []PCRVerdict {
 			}
 			v := PCRVerdict{Bank: bank, PCR: pcr, Actual: actual, State: BankAbsent, Replayed: Hex{}}
 			if b != nil {
-				l.judge(&v, b.PCR(pcr))
+				l.judge(&v, b.PCR(pcr), older)
 			}
 			verdicts = append(verdicts, v)
 		}
@@ -82,7 +84,7 @@ func banksOf(l *Log, values Values) []Alg {
 }
 
 // judge fills in the verdict about a PCR; p is nil where the log has no event for it.
-func (l *Log) judge(v *PCRVerdict, p *PCRReplay) {
+func (l *Log) judge(v *PCRVerdict, p *PCRReplay, older func() []*Replay) {
 	start := ResetValue(v.Bank, v.PCR)
 	v.Replayed = start
 	if p != nil {
@@ -111,7 +113,7 @@ func (l *Log) judge(v *PCRVerdict, p *PCRReplay) {
 		v.Note = fmt.Sprintf("the kernel had no %s when it started: IMA padded its SHA-1 digests with zeroes", v.Bank)
 	default:
 		v.State = Differs
-		v.Hypothesis = l.explainDifference(v.Bank, v.PCR, v.Actual)
+		v.Hypothesis = l.explainDifference(v.Bank, v.PCR, v.Actual, older)
 	}
 }
 
@@ -148,7 +150,7 @@ func unloggedNote(bank Alg, pcr int, actual Hex) string {
 const maxSearch = 256
 
 // explainDifference looks for the first assumption that gives value.
-func (l *Log) explainDifference(bank Alg, pcr int, value Hex) *Hypothesis {
+func (l *Log) explainDifference(bank Alg, pcr int, value Hex, older func() []*Replay) *Hypothesis {
 	s := l.findStarts(new([]Note))
 	start, _ := s.of(bank, pcr)
 	var digests []Hex
@@ -159,12 +161,13 @@ func (l *Log) explainDifference(bank Alg, pcr int, value Hex) *Hypothesis {
 			}
 		}
 	}
+	replayed := fold(bank, start, digests)
 	fits := func(start Hex, digests []Hex) bool { return bytes.Equal(fold(bank, start, digests), value) }
 	for _, search := range []func() *Hypothesis{
 		func() *Hypothesis { return otherStart(bank, pcr, digests, fits) },
-		func() *Hypothesis { return bootPhases(bank, pcr, start, digests, fits) },
-		func() *Hypothesis { return missingExit(bank, pcr, start, digests, fits) },
-		func() *Hypothesis { return l.olderLog(bank, pcr, value) },
+		func() *Hypothesis { return bootPhases(bank, pcr, replayed, fits) },
+		func() *Hypothesis { return missingExit(bank, pcr, replayed, fits) },
+		func() *Hypothesis { return olderLog(bank, pcr, value, older()) },
 		func() *Hypothesis { return earlierValue(bank, start, digests, value) },
 		func() *Hypothesis { return oneEventLess(bank, start, digests, value) },
 	} {
@@ -214,14 +217,14 @@ const phasePCR = 11
 var phases = []string{"enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"}
 
 // bootPhases tries what systemd measures into the PCR that its stub began.
-func bootPhases(bank Alg, pcr int, start Hex, digests []Hex, fits func(Hex, []Hex) bool) *Hypothesis {
+func bootPhases(bank Alg, pcr int, replayed Hex, fits func(Hex, []Hex) bool) *Hypothesis {
 	if pcr != phasePCR {
 		return nil
 	}
 	for first := range phases {
-		tail := slices.Clone(digests)
+		var tail []Hex
 		for last, word := range phases[first:] {
-			if tail = append(tail, bank.Sum([]byte(word))); fits(start, tail) {
+			if tail = append(tail, bank.Sum([]byte(word))); fits(replayed, tail) {
 				return &Hypothesis{Code: "boot_phases", Quirk: "Q3", Text: "systemd measured the phases " +
 					strings.Join(phases[first:first+last+1], ", ") + " after the log had ended: its own log tells (--with systemd)"}
 			}
@@ -231,7 +234,7 @@ func bootPhases(bank Alg, pcr int, start Hex, digests []Hex, fits func(Hex, []He
 }
 
 // missingExit tries the events around ExitBootServices: firmware or kernels without a final-events table lose them.
-func missingExit(bank Alg, pcr int, start Hex, digests []Hex, fits func(Hex, []Hex) bool) *Hypothesis {
+func missingExit(bank Alg, pcr int, replayed Hex, fits func(Hex, []Hex) bool) *Hypothesis {
 	if pcr != 5 {
 		return nil
 	}
@@ -241,7 +244,7 @@ func missingExit(bank Alg, pcr int, start Hex, digests []Hex, fits func(Hex, []H
 		{invocation}, {invocation, success}, {invocation, failure}, {invocation, failure, invocation, success},
 		{success}, {invocation, failure, success},
 	} {
-		if fits(start, slices.Concat(digests, tail)) {
+		if fits(replayed, tail) {
 			return &Hypothesis{Code: "missing_exit_boot_services",
 				Text: fmt.Sprintf("the log lacks %d events of ExitBootServices: no final-events table", len(tail))}
 		}
@@ -274,10 +277,19 @@ func (l *Log) paddedIMA(bank Alg, value Hex) bool {
 	return padded && bytes.Equal(replayed, value)
 }
 
-// olderLog tries the other logs of a bundle.
-func (l *Log) olderLog(bank Alg, pcr int, value Hex) *Hypothesis {
+// olderReplays replays the other logs of a bundle: once for all PCRs, for there may be thousands.
+func (l *Log) olderReplays() []*Replay {
+	replays := make([]*Replay, len(l.Older))
 	for i, older := range l.Older {
-		if b := older.Replay().Bank(bank); b != nil {
+		replays[i] = older.Replay()
+	}
+	return replays
+}
+
+// olderLog tries the other logs of a bundle.
+func olderLog(bank Alg, pcr int, value Hex, older []*Replay) *Hypothesis {
+	for i, replay := range older {
+		if b := replay.Bank(bank); b != nil {
 			if p := b.PCR(pcr); p != nil && bytes.Equal(p.Value, value) {
 				return &Hypothesis{Code: "older_log", Quirk: "Q13", Text: fmt.Sprintf("an older log of the bundle fits, %d before the newest", i+1)}
 			}

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
 	"testing"
@@ -45,6 +46,15 @@ func TestWorkGrowsWithTheLogAndNotWithItsSquare(t *testing.T) {
 			}
 			a, b := log("a"), log("b")
 			return func() { eventlog.DiffLogs(a, b) }
+		},
+		"a bundle of which no log fits": func(n int) func() {
+			one := wire.NewLE().Sized32(synth.Agile(bank).Data(4, eventlog.EVEFIAction, []byte("x")).Recording().Log).Out()
+			log := mustParse(t, bytes.Repeat(one, n/3))
+			values := eventlog.Values{bank: {}}
+			for pcr := range n / 250 { // twice as many PCRs that differ
+				values[bank][pcr] = bank.Sum([]byte("other"))
+			}
+			return func() { log.Compare(values) }
 		},
 	} {
 		const n = 2500

@@ -1,6 +1,10 @@
 package eventlog
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
 
 // Only returns the events that extend certain PCRs, and what says where those start. Events keep their numbers.
 func (l *Log) Only(pcrs func(pcr int) bool) *Log {
@@ -59,9 +63,11 @@ func takesAll(indices []int, n int) bool {
 // mergeSome makes some changes to the events of one PCR. An event that is new goes behind the nearest of its predecessors
 // that is there.
 func mergeSome(was, is []Event, changes []Change, indices []int) []Event {
-	now := func(s *Side) Event {
-		return is[slices.IndexFunc(is, func(e Event) bool { return e.Number == s.Number })]
+	at := make(map[int]int, len(is)) // by number
+	for i := range is {
+		at[is[i].Number] = i
 	}
+	now := func(s *Side) Event { return is[at[s.Number]] }
 	instead := make(map[int][]Event) // what stands where an event was
 	var added []Event
 	for i, c := range changes {
@@ -88,22 +94,30 @@ func mergeSome(was, is []Event, changes []Change, indices []int) []Event {
 	}
 	slices.SortFunc(added, func(a, b Event) int { return a.Number - b.Number })
 	for _, e := range added {
-		merged = slices.Insert(merged, placeFor(e, merged, is), e)
+		merged = slices.Insert(merged, placeFor(merged, is[:at[e.Number]]), e)
 	}
 	return merged
 }
 
-// placeFor is the index behind the last event of merged that equals the nearest possible predecessor of e in is.
-func placeFor(e Event, merged, is []Event) int {
-	at := slices.IndexFunc(is, func(x Event) bool { return x.Number == e.Number })
-	for _, before := range slices.Backward(is[:at]) {
-		for i, m := range slices.Backward(merged) {
-			if m.Type == before.Type && slices.EqualFunc(m.Digests, before.Digests, sameDigest) {
-				return i + 1
-			}
+// placeFor is the index behind the last event of merged that equals the nearest possible of the predecessors.
+func placeFor(merged, predecessors []Event) int {
+	behind := make(map[string]int, len(merged))
+	for i := range merged {
+		behind[merged[i].identity()] = i + 1
+	}
+	for i := range slices.Backward(predecessors) {
+		if place := behind[predecessors[i].identity()]; place > 0 {
+			return place
 		}
 	}
 	return 0
 }
 
-func sameDigest(a, b Digest) bool { return a.Alg == b.Alg && string(a.Value) == string(b.Value) }
+// identity is the same for events that were measured as the same.
+func (e *Event) identity() string {
+	w := wire.NewLE().U32(uint32(e.Type))
+	for _, d := range e.Digests {
+		w.U16(uint16(d.Alg)).Sized16(d.Value)
+	}
+	return string(w.Out())
+}
