@@ -80,7 +80,7 @@ func (a *app) baselineCheckCommand() *cobra.Command {
 		short: "compare this boot with the baseline, and name the events that differ",
 		long: `The state is
   trusted     every PCR of the baseline holds its value, or differs in nothing but counters of boots and load addresses (exit status 0)
-  exception   something differs that nobody has accepted (exit status 7)
+  exception   something differs that nobody has accepted, or a PCR has no value (exit status 7)
   unmeasured  there is nothing to compare: no bank of the baseline was measured into (exit status 5)
 
 What differs is told event by event, under a number that baseline accept takes. A change is named by the event log, which

@@ -157,6 +157,8 @@ func TestStatesOfAMachine(t *testing.T) {
 		"one bank not used":    {nil, func(m *baseline.Measured) { reset(m, sha1) }, baseline.Exception, "measured"},
 		"all banks off":        {nil, func(m *baseline.Measured) { drop(m, sha1); drop(m, sha256) }, baseline.Unmeasured, ""},
 		"nothing measured":     {nil, func(m *baseline.Measured) { reset(m, sha1); reset(m, sha256) }, baseline.Unmeasured, ""},
+		"a PCR kept back":      {nil, func(m *baseline.Measured) { keepBack(m, 7, sha1, sha256) }, baseline.Exception, "unmeasured_pcrs"},
+		"in one of its banks":  {nil, func(m *baseline.Measured) { keepBack(m, 7, sha1) }, baseline.Exception, "unmeasured_pcrs"},
 		"on a software TPM":    {nil, func(m *baseline.Measured) { m.Origin = tpm.Origin{Target: "engine:x", Emulated: true} }, baseline.Exception, "tpm"},
 		"a PCR nobody watches": {nil, func(m *baseline.Measured) { m.Values.Set(sha256, 23, make([]byte, 32)) }, baseline.Trusted, ""},
 	} {
@@ -180,6 +182,15 @@ func TestStatesOfAMachine(t *testing.T) {
 
 func drop(m *baseline.Measured, bank pcr.Bank) {
 	m.Values.Banks = slices.DeleteFunc(m.Values.Banks, func(b pcr.BankValues) bool { return b.Bank == bank })
+}
+
+// keepBack leaves a PCR out, as a file of values can, and a TPM whose banks have not all PCRs.
+func keepBack(m *baseline.Measured, n int, banks ...pcr.Bank) {
+	for i := range m.Values.Banks {
+		if b := &m.Values.Banks[i]; slices.Contains(banks, b.Bank) {
+			b.PCRs = slices.DeleteFunc(b.PCRs, func(v pcr.Value) bool { return v.PCR == n })
+		}
+	}
 }
 
 func reset(m *baseline.Measured, bank pcr.Bank) {

@@ -60,8 +60,9 @@ func (b *Baseline) Check(m *Measured, proofs ...eventlog.NamedCheck) *Verdict {
 	v.checkOrigin(b, m)
 	b.comparePCRs(v, m, gone)
 	v.checkLog(m)
-	v.checkPCRs()
-	if len(gone) == len(b.Banks) {
+	nothing := len(gone) == len(b.Banks)
+	v.checkPCRs(nothing)
+	if nothing {
 		v.State = Unmeasured
 	}
 	for _, c := range v.Checks {
@@ -142,6 +143,7 @@ func (b *Baseline) comparePCRs(v *Verdict, m *Measured, gone []pcr.Bank) {
 func (b *Baseline) compare(n int, m *Measured, gone []pcr.Bank) PCRVerdict {
 	u := pcr.UsageOf(n)
 	p := PCRVerdict{PCR: n, Name: u.Name, Measures: u.Measures, State: Unmeasured, Values: []Compare{}, Changes: []Change{}}
+	missing := false
 	for _, bank := range b.Banks {
 		expected := b.Get(bank.Bank, n)
 		if expected == nil {
@@ -150,12 +152,17 @@ func (b *Baseline) compare(n int, m *Measured, gone []pcr.Bank) PCRVerdict {
 		c := Compare{bank.Bank, expected, m.Values.Get(bank.Bank, n)}
 		p.Values = append(p.Values, c)
 		switch {
-		case slices.Contains(gone, bank.Bank) || c.Actual == nil:
+		case slices.Contains(gone, bank.Bank):
+		case c.Actual == nil:
+			missing = true
 		case !bytes.Equal(c.Expected, c.Actual):
 			p.State = Exception
 		case p.State == Unmeasured:
 			p.State = Trusted
 		}
+	}
+	if missing && p.State == Trusted { // the values of other banks do not vouch for one that is kept back
+		p.State = Unmeasured
 	}
 	return p
 }
@@ -207,7 +214,8 @@ func (v *Verdict) checkLog(m *Measured) {
 	}
 }
 
-func (v *Verdict) checkPCRs() {
+// checkPCRs: where some PCRs have values, one that has none is a difference; where nothing was measured, nothing is told.
+func (v *Verdict) checkPCRs(nothing bool) {
 	states := make(map[State][]int)
 	for _, p := range v.PCRs {
 		states[p.State] = append(states[p.State], p.PCR)
@@ -218,7 +226,11 @@ func (v *Verdict) checkPCRs() {
 		v.add("pcrs", eventlog.Pass, "PCR %s are as in the baseline", join(states[Trusted]))
 	}
 	if list := states[Unmeasured]; len(list) > 0 {
-		v.add("unmeasured_pcrs", eventlog.NotProven, "PCR %s have no value to compare", join(list))
+		outcome := eventlog.Fail
+		if nothing {
+			outcome = eventlog.NotProven
+		}
+		v.add("unmeasured_pcrs", outcome, "PCR %s without a value to compare", join(list))
 	}
 }
 
