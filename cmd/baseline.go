@@ -294,7 +294,11 @@ func (a *app) createBaseline(t tpm.Conn, o *baselineCreateFlags) (out.Doc, error
 func (a *app) keepBaseline(m *baseline.Measured, old *baseline.Baseline, o *baselineCreateFlags) (out.Doc, error) {
 	v := old.Check(m)
 	covers := len(o.sel) == 0 || len(o.sel.Without(old.Selection())) == 0 && len(old.Selection().Without(o.sel)) == 0
-	if v.State == baseline.Trusted && covers && (o.anchor == "" || o.anchor == old.Anchor) {
+	var unsigned error
+	if o.key != "" {
+		unsigned = o.signed(a, old)
+	}
+	if v.State == baseline.Trusted && covers && unsigned == nil && (o.anchor == "" || o.anchor == old.Anchor) {
 		return newBaselineDoc(o.path, old, "made", false), nil
 	}
 	err := fail.E(fail.OutputExists, "%s is a baseline of another state", o.path)
@@ -303,6 +307,8 @@ func (a *app) keepBaseline(m *baseline.Measured, old *baseline.Baseline, o *base
 		err.Hint("vtpmctl baseline check tells what differs")
 	case !covers:
 		err = fail.E(fail.OutputExists, "%s covers the PCRs %s", o.path, old.Selection())
+	case unsigned != nil:
+		err = fail.E(fail.OutputExists, "%s: %w", o.path, unsigned)
 	default:
 		err = fail.E(fail.OutputExists, "%s is not anchored at %s", o.path, o.anchor)
 	}

@@ -92,7 +92,7 @@ func (a *app) acceptBaseline(t tpm.Conn, o *baselineAcceptFlags, args []string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := o.keepsProof(old, t); err != nil {
+	if err := o.keepsProof(a, old, t); err != nil {
 		return nil, err
 	}
 	m, err := o.measure(a, t)

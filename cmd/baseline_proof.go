@@ -1,62 +1,99 @@
 package cmd
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/pcr/baseline"
 	"github.com/vtpmctl/vtpmctl/quote"
 	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
+// signingKey is the key of --sign-with.
+type signingKey struct {
+	ak      *quote.KeyFile // of the TPM; nil for a key that is in the file itself
+	private crypto.Signer
+	public  *quote.Pin
+}
+
+// signingKey reads the key, once: the file may be stdin.
+func (o *protectFlags) signingKey(a *app) (*signingKey, error) {
+	if o.signer != nil {
+		return o.signer, nil
+	}
+	data, err := a.readInput(o.key, maxKeyText)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	k := &signingKey{}
+	if k.ak, err = quote.DecodeKeyFile(data); err == nil {
+		k.public, err = quote.ParsePin(data)
+	} else if k.private, err = quote.ParsePrivateKey(data); err == nil {
+		k.public = quote.PinKey(k.private.Public())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.key, err)
+	}
+	o.signer = k
+	return k, nil
+}
+
 // sign signs b with --sign-with: in the TPM where that is a file of ak create.
-func (o *protectFlags) sign(a *app, t tpm.Conn, b *baseline.Baseline) (err error) {
+func (o *protectFlags) sign(a *app, t tpm.Conn, b *baseline.Baseline) error {
 	if o.key == "" {
 		return nil
+	}
+	k, err := o.signingKey(a)
+	if err != nil {
+		return err
 	}
 	text, err := b.Statement()
 	if err != nil {
 		return err
 	}
-	b.Signature = &baseline.Signature{}
-	if f, akErr := a.readKeyFile(o.key); akErr == nil {
-		b.Signature, err = signWithAK(t, f, text)
+	fingerprint, err := k.public.Fingerprint()
+	if err != nil {
+		return err
+	}
+	b.Signature = &baseline.Signature{Key: fingerprint.String()}
+	if k.ak != nil {
+		b.Signature.Value, err = signInTPM(t, k.ak, text)
 	} else {
-		b.Signature, err = o.signWithFile(a, text)
+		b.Signature.Value, err = quote.SignStatement(k.private, a.Rand, text)
 	}
 	return err
 }
 
-func signWithAK(t tpm.Conn, f *quote.KeyFile, text []byte) (s *baseline.Signature, err error) {
+func signInTPM(t tpm.Conn, f *quote.KeyFile, text []byte) (signature []byte, err error) {
 	key, err := f.Load(t)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, key.Flush(t)) }()
-	fingerprint, err := f.Public().Fingerprint()
-	if err != nil {
-		return nil, err
-	}
-	signature, err := key.SignStatement(t, text)
-	return &baseline.Signature{Key: fingerprint.String(), Value: signature}, err
+	return key.SignStatement(t, text)
 }
 
-func (o *protectFlags) signWithFile(a *app, text []byte) (*baseline.Signature, error) {
-	data, err := a.readInput(o.key, maxKeyText)
+// signed tells why the signature of b is none of --sign-with, nil where it is one.
+func (o *protectFlags) signed(a *app, b *baseline.Baseline) error {
+	k, err := o.signingKey(a)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	key, err := quote.ParsePrivateKey(data)
+	if b.Signature == nil {
+		return fail.E(fail.AnswerNo, "the baseline is not signed")
+	}
+	text, err := b.Statement()
+	if err == nil {
+		err = k.public.VerifyStatement(text, b.Signature.Value)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.key, err)
+		return fail.E(fail.AnswerNo, "the baseline's signature is not of this key over this baseline: %w", err)
 	}
-	fingerprint, err := quote.Fingerprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	signature, err := quote.SignStatement(key, a.Rand, text)
-	return &baseline.Signature{Key: fingerprint.String(), Value: signature}, err
+	return nil
 }
 
 // proofs checks what vouches for the baseline. What is there and was not asked for is told, and is no proof: a file that was

@@ -15,6 +15,8 @@ import (
 type protectFlags struct {
 	key    string
 	anchor string
+
+	signer *signingKey // of key, once it was read
 }
 
 func (o *protectFlags) define(f *pflag.FlagSet) {
@@ -36,8 +38,8 @@ func (o *protectFlags) needsTPM(a *app) bool {
 	if o.key == "" {
 		return o.anchor != ""
 	}
-	_, err := a.readKeyFile(o.key)
-	return o.anchor != "" || err == nil
+	k, err := o.signingKey(a)
+	return o.anchor != "" || err == nil && k.ak != nil
 }
 
 // write signs, anchors and writes a baseline. The anchor comes last but one: a crash in between leaves a baseline that does
@@ -77,7 +79,7 @@ func (o *protectFlags) write(a *app, t tpm.Conn, b *baseline.Baseline, path stri
 
 // keepsProof makes sure that what vouched for the old baseline will vouch for the new one, and that the old one was genuine:
 // accepting one event must not launder a file that somebody changed.
-func (o *protectFlags) keepsProof(old *baseline.Baseline, t tpm.Conn) error {
+func (o *protectFlags) keepsProof(a *app, old *baseline.Baseline, t tpm.Conn) error {
 	switch {
 	case old.Signature != nil && o.key == "":
 		return fail.E(fail.Usage, "the baseline is signed, and what changes it has to sign it anew").
@@ -85,7 +87,14 @@ func (o *protectFlags) keepsProof(old *baseline.Baseline, t tpm.Conn) error {
 	case old.Anchor != o.anchor && old.Anchor != "":
 		return fail.E(fail.Usage, "the baseline is anchored at %s, and what changes it has to write that anchor", old.Anchor).
 			Hint("--anchor %s", old.Anchor)
-	case old.Anchor == "":
+	}
+	if old.Signature != nil {
+		if err := o.signed(a, old); err != nil {
+			return fail.E(fail.KindOf(err), "%w", err).
+				Hint("vtpmctl baseline create --force --sign-with %s starts anew, once the machine is known to be good", o.key)
+		}
+	}
+	if old.Anchor == "" {
 		return nil
 	}
 	digest, err := old.Digest()

@@ -51,6 +51,12 @@ func PinName(text string) (*Pin, error) {
 		Hint("a Name is hex: 000b and the SHA-256 digest of the public area, as vtpmctl ak show prints it")
 }
 
+// PinKey pins a bare public key.
+func PinKey(key crypto.PublicKey) *Pin { return &Pin{key: key} }
+
+// Fingerprint is the SHA-256 digest of the bare public key; where the Name alone is known there is none.
+func (p *Pin) Fingerprint() (eventlog.Hex, error) { return fingerprint(p.key) }
+
 func pinPublic(p *Public) *Pin { return &Pin{name: p.Name(), key: p.Key, public: p} }
 
 // matches tells whether the key of e is the one that was pinned.

@@ -31,10 +31,9 @@ func (p *Public) PEM() ([]byte, error) {
 }
 
 // Fingerprint is the SHA-256 digest of the bare public key, as other tools print it.
-func (p *Public) Fingerprint() (eventlog.Hex, error) { return Fingerprint(p.Key) }
+func (p *Public) Fingerprint() (eventlog.Hex, error) { return fingerprint(p.Key) }
 
-// Fingerprint is the SHA-256 digest of a bare public key.
-func Fingerprint(key crypto.PublicKey) (eventlog.Hex, error) {
+func fingerprint(key crypto.PublicKey) (eventlog.Hex, error) {
 	der, err := marshalKey(key)
 	if err != nil {
 		return nil, err
