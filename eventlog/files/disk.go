@@ -246,3 +246,24 @@ func (d *Disk) At(name string) (*File, bool) {
 	}
 	return nil, false
 }
+
+// List names the files of a folder, whose path has the name of its root.
+func (d *Disk) List(folder string) []string {
+	for i := range d.Roots {
+		root := &d.Roots[i]
+		rest, ok := strings.CutPrefix(folder+"/", strings.TrimSuffix(root.Name, "/")+"/")
+		if !ok {
+			continue
+		}
+		entries, err := fs.ReadDir(root.FS, path.Clean("./"+strings.TrimSuffix(rest, "/")))
+		if err != nil {
+			continue
+		}
+		names := make([]string, 0, len(entries))
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	return nil
+}

@@ -204,6 +204,7 @@ func (m *Machine) grub(b *Builder) {
 	kernel, initrd := m.kernelPath(), m.initrdPath()
 	if m.real() {
 		command("grub_cmd", "menuentry Debian --class debian "+m.menuBlock())
+		command("grub_cmd", "setparams Debian")
 	}
 	command("grub_cmd", fmt.Sprintf("linux %s %s", kernel, m.Cmdline))
 	file(kernel, m.Kernel)

@@ -1,182 +1,338 @@
 package predict
 
 import (
-	"fmt"
+	"bytes"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/vtpmctl/vtpmctl/eventlog"
+	"github.com/vtpmctl/vtpmctl/eventlog/files"
+	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/pcr/predict/grub"
 )
 
-// maxConfig bounds the lines of a configuration that is compared.
-const maxConfig = 2000
+// grubConfig replaces grub.cfg: the file, and what GRUB measures as it runs it.
+func (p *plan) grubConfig(c Change) error {
+	s, err := p.config(c)
+	if err != nil {
+		return err
+	}
+	past := c.Past
+	if past == nil {
+		past = p.bytesOf(s)
+	}
+	if c.Past != nil && !s.event.Covers(past) {
+		return fail.E(fail.BadInput, "%s is not the grub.cfg of this boot: event %d has another digest", c.Old, s.event.Number)
+	}
+	for _, again := range p.having(roleGRUBConfig) { // GRUB looks whether it is there, and then reads it
+		if again != s && again.twin(s) {
+			again.given = c.Data
+			again.measure(c.Data)
+		}
+	}
+	known := past != nil || s.event.Covers(c.Data)
+	s.given = c.Data
+	s.measure(c.Data)
+	if !known {
+		p.blockCommands(s, "grub.cfg has changed, and the old one is not at hand to compare with: --grub-cfg OLD=NEW")
+	} else if why := p.rerun(s, past, c.Data); why != "" && s.changed {
+		p.blockCommands(s, why)
+	}
+	return nil
+}
 
-// compareConfigs finds out how the commands that GRUB measures change with its configuration. A command is a line, or the
-// head of a menu entry and the block in braces that follows. Where commands were added or left out that were run, nobody
-// can tell without running GRUB: then why says so.
-func compareConfigs(past, next string, run []string) (edit func(string) string, why string) {
-	a, b := strings.Split(past, "\n"), strings.Split(next, "\n")
-	if len(a) > maxConfig || len(b) > maxConfig {
-		return nil, "grub.cfg has too many lines to be compared"
+// config finds the step of the configuration that a change is about: the one that has the old content, or the name, or
+// the last one that was read, which the earlier ones only lead to.
+func (p *plan) config(c Change) (*step, error) {
+	all := p.having(roleGRUBConfig)
+	if len(all) == 0 {
+		return nil, fail.E(fail.Usage, "GRUB read no configuration in this boot").Hint("vtpmctl eventlog explain tells what this machine boots")
 	}
-	lines := make(map[string]string)
-	blocks := blockPairs(a, b)
-	for _, h := range hunks(a, b) {
-		if why = h.pair(lines, run, a, b); why != "" {
-			return nil, why
+	for _, s := range all {
+		if c.Past != nil && s.event.Covers(c.Past) || c.Past == nil && c.Old != "" && s.named() == c.Old {
+			return s, nil
 		}
 	}
-	return func(command string) string {
-		if next, ok := lines[command]; ok {
-			return next
+	return all[len(all)-1], nil
+}
+
+// blockCommands blocks what GRUB measures of its commands, at the first one, and the files that these would read.
+func (p *plan) blockCommands(config *step, why string) {
+	for s := range p.commands {
+		s.block(why)
+	}
+	config.block(why)
+}
+
+// rerun has the steps behind a configuration follow from another one. It says why they cannot.
+func (p *plan) rerun(config *step, past, next []byte) (why string) {
+	if past == nil {
+		past = next
+	}
+	name := config.named()
+	first := 0
+	for i, s := range p.steps {
+		if s == config || s.named() == name && s.twin(config) {
+			first = i + 1
 		}
-		for _, pair := range blocks {
-			if head, ok := strings.CutSuffix(command, pair[0]); ok {
-				return head + pair[1]
+	}
+	var steps []*step
+	var log []grub.Event
+	for _, s := range p.steps[first:] {
+		if d, ok := s.decoded.(*eventlog.Loader); ok && d.Producer == "grub" && !s.gone {
+			steps = append(steps, s)
+			log = append(log, grub.Event{Kind: grub.Kind(d.What), Text: d.Text, Number: s.event.Number})
+		}
+	}
+	disk := newGRUBDisk(p, config)
+	was, err := grub.Parse(past)
+	if err != nil {
+		return "the grub.cfg of this boot is not understood: " + err.Error()
+	}
+	boot, err := grub.Learn(was, name, log, disk.measured())
+	if err != nil {
+		return "the grub.cfg of this boot does not lead to its log: " + err.Error()
+	}
+	will, err := grub.Parse(next)
+	if err != nil {
+		return "the new grub.cfg is not understood: " + err.Error()
+	}
+	f, err := boot.Foretell(will, name, disk)
+	if err != nil {
+		return "the new grub.cfg is not foreseen: " + err.Error()
+	}
+	if len(log)*len(f.Events) > maxAligned {
+		return "the log has too many commands to be compared"
+	}
+	if boot.Picked != "" {
+		p.note("this boot started the menu entry %q, which somebody chose; foretold is the one that GRUB starts by itself", boot.Picked)
+	}
+	p.become(first, steps, log, f.Events, disk)
+	if f.Doubt != "" {
+		config.block(f.Doubt)
+	}
+	return ""
+}
+
+// become makes GRUB's steps what it will measure: equal ones stay, of the others one takes the place of another of its
+// kind, and the rest is inserted or gone.
+func (p *plan) become(at int, steps []*step, was, will []grub.Event, disk *grubDisk) {
+	pairs := align(was, will)
+	for i, s := range steps {
+		if !slices.Contains(pairs, i) {
+			s.remove()
+		}
+	}
+	var kernel, initrd, command string
+	for i, e := range will {
+		var s *step
+		if pairs[i] >= 0 {
+			s = steps[pairs[i]]
+			at = 1 + indexOf(p.steps, s)
+		} else {
+			s = p.another(at, steps, e)
+			at++
+		}
+		d, ok := s.decoded.(*eventlog.Loader)
+		switch {
+		case !ok || d.Text == e.Text:
+		case e.Kind != grub.File:
+			s.setCommand(d, e.Text)
+		default:
+			s.role = roleGRUBFile
+			switch path := onPartition(e.Text); {
+			case strings.HasPrefix(command, "linux"):
+				s.role, kernel = roleGRUBKernel, e.Text
+			case strings.HasPrefix(command, "initrd"):
+				s.role, initrd = roleGRUBInitrd, e.Text
+			case strings.HasSuffix(path, ".cfg"):
+				s.role = roleGRUBConfig
+			}
+			p.readInstead(s, e.Text, disk)
+		}
+		if e.Kind == grub.Command {
+			command = e.Text
+		}
+	}
+	p.grubText()
+	p.handOver(kernel, initrd)
+}
+
+// another inserts a step for an event that this boot does not have.
+func (p *plan) another(at int, steps []*step, e grub.Event) *step {
+	pcr, data := uint32(grubFilePCR), []byte("\x00")
+	if e.Kind != grub.File {
+		pcr, data = grubCommandPCR, []byte("grub_cmd: \x00")
+	}
+	for _, s := range steps {
+		if d, ok := s.decoded.(*eventlog.Loader); ok && d.What == string(e.Kind) {
+			pcr, data = s.event.PCR, bytes.Replace(s.event.Data, []byte(d.Text), nil, 1)
+		}
+	}
+	s := p.insert(at, pcr, eventlog.EVIPL, data)
+	s.decoded = &eventlog.Loader{Producer: "grub", What: string(e.Kind)}
+	s.check = steps[0].check
+	return s
+}
+
+// readInstead has a step read another file.
+func (p *plan) readInstead(s *step, name string, disk *grubDisk) {
+	s.event.Data = append([]byte(name), 0)
+	s.decoded, _ = s.event.Decode()
+	s.origin, s.loaded, s.changed = files.Origin{}, nil, true
+	data, ok := disk.Read(name)
+	if !ok {
+		s.block(name + " will be read, and is not found on this machine")
+		return
+	}
+	s.given = data
+	s.measure(data)
+}
+
+// handOver has shim, the firmware and the kernel's stub get another kernel and other initrds.
+func (p *plan) handOver(kernel, initrd string) {
+	for _, s := range p.having(roleGRUBKernel) {
+		if s.named() != kernel {
+			continue
+		}
+		if s.given == nil || p.kernel(Change{Kind: Kernel, Old: kernel, Data: s.given}) != nil {
+			for _, k := range p.having(roleKernel) {
+				k.block(kernel + " will be started, and is not at hand as an image")
 			}
 		}
-		return command
-	}, ""
+	}
+	if initrd == "" {
+		return
+	}
+	for _, s := range p.having(roleInitrd) {
+		p.joinInitrds(s)
+	}
 }
 
-// hunk is a run of lines that differ: a[from:to] became b[start:end].
-type hunk struct{ from, to, start, end int }
+// maxAligned bounds the comparison of two logs.
+const maxAligned = 4 << 20
 
-// hunks compares line by line, by the longest common subsequence of what lies between equal beginnings and ends.
-func hunks(a, b []string) []hunk {
-	head, tail := 0, 0
-	for head < min(len(a), len(b)) && a[head] == b[head] {
-		head++
-	}
-	for tail < min(len(a), len(b))-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
-		tail++
-	}
-	all := differing(a[head:len(a)-tail], b[head:len(b)-tail])
-	for i := range all {
-		h := &all[i]
-		h.from, h.to, h.start, h.end = h.from+head, h.to+head, h.start+head, h.end+head
-	}
-	return all
-}
-
-func differing(a, b []string) (all []hunk) {
-	common := make([][]int32, len(a)+1)
+// align finds for each new event the old one that it takes the place of, or -1: the longest common subsequence first, and
+// in the gaps of that the next one of the same kind.
+func align(was, will []grub.Event) []int {
+	same := func(a, b grub.Event) bool { return a.Kind == b.Kind && a.Text == b.Text }
+	common := make([][]int32, len(was)+1)
 	for i := range common {
-		common[i] = make([]int32, len(b)+1)
+		common[i] = make([]int32, len(will)+1)
 	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
+	for i := len(was) - 1; i >= 0; i-- {
+		for j := len(will) - 1; j >= 0; j-- {
+			if same(was[i], will[j]) {
 				common[i][j] = common[i+1][j+1] + 1
 			} else {
 				common[i][j] = max(common[i+1][j], common[i][j+1])
 			}
 		}
 	}
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		if i < len(a) && j < len(b) && a[i] == b[j] {
-			i, j = i+1, j+1
-			continue
-		}
-		h := hunk{from: i, start: j}
-		for i < len(a) || j < len(b) {
-			if i < len(a) && j < len(b) && a[i] == b[j] {
-				break
-			}
-			if j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1] {
-				i++
-			} else {
-				j++
+	pairs := make([]int, len(will))
+	gap := func(i, j, iEnd, jEnd int) {
+		for ; j < jEnd; j++ {
+			pairs[j] = -1
+			if n := slices.IndexFunc(was[i:iEnd], func(o grub.Event) bool { return o.Kind == will[j].Kind }); n >= 0 {
+				pairs[j] = i + n
+				i += n + 1
 			}
 		}
-		h.to, h.end = i, j
-		all = append(all, h)
 	}
-	return all
+	fromI, fromJ := 0, 0
+	for i, j := 0, 0; ; {
+		switch {
+		case i == len(was) || j == len(will):
+			gap(fromI, fromJ, len(was), len(will))
+			return pairs
+		case same(was[i], will[j]):
+			gap(fromI, fromJ, i, j)
+			pairs[j] = i
+			i, j = i+1, j+1
+			fromI, fromJ = i, j
+		case common[i+1][j] >= common[i][j+1]:
+			i++
+		default:
+			j++
+		}
+	}
 }
 
-// pair puts new lines in the place of old ones. Lines may come and go only where they are not run: in a comment, or in a
-// block of which no line was.
-func (h hunk) pair(lines map[string]string, run, a, b []string) (why string) {
-	old, next := commandLines(a[h.from:h.to]), commandLines(b[h.start:h.end])
-	if len(old) == len(next) {
-		for i := range old {
-			lines[old[i]] = next[i]
-		}
+// grubDisk is what GRUB reads from, as far as this machine shows it.
+type grubDisk struct {
+	p      *plan
+	device string // of the configuration
+	base   string // where the system has that device
+	past   bool   // as it was in this boot
+}
+
+// newGRUBDisk finds the device of a configuration.
+func newGRUBDisk(p *plan, config *step) *grubDisk {
+	d := &grubDisk{p: p, device: device(config.named())}
+	home := config.origin.File
+	if config.loaded != nil {
+		home = config.loaded.Path
+	}
+	if found := p.m.disk.Named(config.named()); home == "" && len(found) == 1 {
+		home = found[0].Path
+	}
+	if base, ok := strings.CutSuffix(home, onPartition(config.named())); ok && home != "" {
+		d.base = base + "/"
+	}
+	return d
+}
+
+// device is the device in a path of GRUB, "" where there is none.
+func device(path string) string {
+	if !strings.HasPrefix(path, "(") {
 		return ""
 	}
-	wasRun := slices.ContainsFunc(old, func(l string) bool { return slices.Contains(run, l) })
-	if wasRun || !insideIdleBlock(a, h.from, run) {
-		return fmt.Sprintf("grub.cfg has other commands at line %d, not only changed ones: what GRUB will run cannot be foreseen", h.start+1)
-	}
-	return ""
+	return path[:strings.IndexByte(path, ')')+1]
 }
 
-// commandLines leaves out blank lines, comments and braces.
-func commandLines(lines []string) (commands []string) {
-	for _, l := range lines {
-		if l = strings.TrimSpace(l); l != "" && l != "}" && !strings.HasPrefix(l, "#") {
-			commands = append(commands, l)
-		}
-	}
-	return commands
+// measured is the disk as it was in this boot.
+func (d grubDisk) measured() *grubDisk {
+	d.past = true
+	return &d
 }
 
-// insideIdleBlock tells whether line at lies in a block that was not run.
-func insideIdleBlock(lines []string, at int, run []string) bool {
-	from, to, ok := enclosing(lines, at)
-	return ok && !slices.ContainsFunc(commandLines(lines[from+1:to]), func(l string) bool { return slices.Contains(run, l) })
+// Read reads a file that GRUB names.
+func (d *grubDisk) Read(name string) ([]byte, bool) {
+	if d.past {
+		for _, s := range d.p.m.steps {
+			if s.named() == name && s.origin.File != "" {
+				return d.p.m.read(s.origin.File), true
+			}
+		}
+		return nil, false
+	}
+	f := d.find(name)
+	if f == nil {
+		return nil, false
+	}
+	data, err := f.Read()
+	return data, err == nil
 }
 
-// enclosing finds the outermost block that line at lies in: the line that opens it, and the one that closes it.
-func enclosing(lines []string, at int) (from, to int, ok bool) {
-	depth := 0
-	for i, l := range lines {
-		l = strings.TrimSpace(l)
-		if strings.HasPrefix(l, "}") && depth > 0 {
-			if depth--; depth == 0 && at > from && at <= i {
-				return from, i, true
-			}
-		}
-		if strings.HasSuffix(l, "{") {
-			if depth == 0 {
-				from = i
-			}
-			depth++
+// find is the file on the device of the configuration, or the only one of its path on another.
+func (d *grubDisk) find(name string) *files.File {
+	found := d.p.m.disk.Named(name)
+	for i, f := range found {
+		if d.base != "" && f.Path == path.Join(d.base, onPartition(name)) {
+			return &found[i]
 		}
 	}
-	return 0, 0, false
+	if len(found) != 1 || d.base != "" && device(name) == d.device && d.device != "" {
+		return nil
+	}
+	return &found[0]
 }
 
-// blockPairs are the blocks in braces that have the same head in both configurations, as GRUB measures them: as they stand
-// there, from brace to brace.
-func blockPairs(a, b []string) (pairs [][2]string) {
-	next := make(map[string]string)
-	for head, block := range blocksOf(b) {
-		next[head] = block
+// List lists a folder by the names of its files.
+func (d *grubDisk) List(folder string) []string {
+	if d.base == "" {
+		return nil
 	}
-	for head, block := range blocksOf(a) {
-		if to, ok := next[head]; ok && to != block {
-			pairs = append(pairs, [2]string{block, to})
-		}
-	}
-	return pairs
-}
-
-// blocksOf yields every outermost block by its head.
-func blocksOf(lines []string) func(yield func(head, block string) bool) {
-	return func(yield func(string, string) bool) {
-		for i := 0; i < len(lines); i++ {
-			l := strings.TrimSpace(lines[i])
-			if !strings.HasSuffix(l, "{") {
-				continue
-			}
-			_, to, ok := enclosing(lines, i+1)
-			if !ok || to <= i {
-				continue
-			}
-			if !yield(l, strings.Join(slices.Concat([]string{"{"}, lines[i+1:to], []string{lines[to]}), "\n")) {
-				return
-			}
-			i = to
-		}
-	}
+	return d.p.m.disk.List(path.Join(d.base, onPartition(folder)))
 }

@@ -200,6 +200,16 @@ func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
 			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUBConfig += "\nset x=1" },
 			func(m synth.Machine) []predict.Change {
 				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
+			}, "8,9", nil},
+		"a command less in grub.cfg": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUBConfig = strings.Replace(m.GRUBConfig, "insmod ext2\n", "", 1) },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
+			}, "8,9", nil},
+		"a question in grub.cfg that this boot did not ask": {
+			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.GRUBConfig += "\nif keystatus --shift; then set timeout=9; fi" },
+			func(m synth.Machine) []predict.Change {
+				return []predict.Change{{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: m.Files()["boot/grub/grub.cfg"]}}
 			}, "9", []int{8, 9}},
 		"a new shim": {
 			[]string{"shim and GRUB"}, func(m *synth.Machine) { m.Shim = bytes.Replace(m.Shim, []byte("15.8"), []byte("15.9"), 1) },

@@ -36,9 +36,11 @@ const (
 
 // The PCRs and tags of boot loaders (UAPI.7; Linux, efistub.h; systemd, measure.h).
 const (
-	imagePCR = 4
-	ukiPCR   = 11
-	shimPCR  = 14
+	imagePCR       = 4
+	grubCommandPCR = 8
+	grubFilePCR    = 9
+	ukiPCR         = 11
+	shimPCR        = 14
 
 	tagOptions    = 0x8f3b22ed
 	tagInitrd     = 0x8f3b22ec
