@@ -48,7 +48,7 @@ func (r *run) nature(args []string) nature {
 
 func nothing(*run, []string, *block, *call) (status, error) { return succeeded, nil }
 
-func fails(*run, []string, *block, *call) (status, error) { return status{known: true}, nil }
+func fails(*run, []string, *block, *call) (status, error) { return untrue, nil }
 
 func unknown(r *run, _ []string, _ *block, said *call) (status, error) {
 	return succeeded, r.stop("%s runs commands that are not in the file", said.args[0])
@@ -92,7 +92,7 @@ func shift(r *run, args []string, _ *block, _ *call) (status, error) {
 		n = number(args[0])
 	}
 	if n < 0 || n > len(r.args) {
-		return status{known: true}, nil
+		return failed, nil
 	}
 	r.args = r.args[n:]
 	return succeeded, nil
@@ -103,7 +103,7 @@ func leave(r *run, args []string, _ *block, _ *call) (status, error) {
 	if len(args) == 0 {
 		return r.last, nil
 	}
-	return status{known: true, ok: number(args[0]) == 0}, nil
+	return status{known: true, code: number(args[0])}, nil
 }
 
 func breakLoop(r *run, args []string, _ *block, _ *call) (status, error) {
@@ -125,7 +125,7 @@ func continueLoop(r *run, args []string, b *block, said *call) (status, error) {
 func count(by int) func(r *run, args []string, b *block, said *call) (status, error) {
 	return func(r *run, args []string, _ *block, said *call) (status, error) {
 		if len(args) != 1 {
-			return status{known: true}, nil
+			return failed, nil
 		}
 		if v, ok := r.ctx.vars[args[0]]; ok && v.since == "" {
 			r.set(args[0], strconv.Itoa(number(v.text)+by))
@@ -206,7 +206,7 @@ func getenv(r *run, args []string, b *block, said *call) (status, error) {
 // source runs another file as if it stood here.
 func source(r *run, args []string, _ *block, said *call) (status, error) {
 	if len(args) != 1 {
-		return status{known: true}, nil
+		return failed, nil
 	}
 	data, ok, err := r.tell.content(args[0])
 	if err != nil || !ok {

@@ -38,7 +38,10 @@ func condition(_ *run, args []string, _ *block, said *call) (status, error) {
 		args = args[:n-1]
 	}
 	t, _ := judge(args, 0)
-	return status{line: said.line, text: said.text(), known: t != maybe, ok: t == yes}, nil
+	if t == maybe {
+		return status{line: said.line, text: said.text()}, nil
+	}
+	return verdict(t == yes), nil
 }
 
 // comparisons are those of two texts.

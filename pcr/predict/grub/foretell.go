@@ -73,7 +73,15 @@ func (f *foreteller) measured(c *call) error {
 	return nil
 }
 
-func (f *foreteller) value(name, since string, _ *asking) (string, error) {
+// always are variables that hold the same in every GRUB that measures (grub-core/normal/main.c, since 2.02).
+var always = map[string]string{"grub_platform": "efi", "feature_chainloader_bpb": "y", "feature_ntldr": "y", "feature_platform_search_hint": "y",
+	"feature_default_font_path": "y", "feature_all_video_module": "y", "feature_menuentry_id": "y", "feature_menuentry_options": "y",
+	"feature_200_final": "y", "feature_nativedisk_cmd": "y", "feature_timeout_style": "y"}
+
+func (f *foreteller) value(name, since string, in *asking) (string, error) {
+	if in != nil {
+		f.line = in.line
+	}
 	key := fact{name, since}
 	v, known := f.boot.values[key]
 	switch {
@@ -83,6 +91,8 @@ func (f *foreteller) value(name, since string, _ *asking) (string, error) {
 		return v, nil
 	case since != "":
 		return "", f.stop("the log does not show what the variable %s holds after %q", name, shorten(since))
+	case always[name] != "":
+		return always[name], nil
 	case setByGRUB(name):
 		return "", f.stop("the log does not show what GRUB sets the variable %s to", name)
 	}
@@ -90,6 +100,7 @@ func (f *foreteller) value(name, since string, _ *asking) (string, error) {
 }
 
 func (f *foreteller) outcome(of status) (bool, error) {
+	f.line = of.line
 	ok, known := f.boot.outcomes[of.text]
 	if now, found := f.tested(of.text); found {
 		return now, nil

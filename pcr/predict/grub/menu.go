@@ -45,7 +45,7 @@ func menuentry(r *run, args []string, b *block, said *call) (status, error) {
 		}
 	}
 	if len(e.args) == 0 {
-		return status{known: true}, nil
+		return failed, nil
 	}
 	if b != nil {
 		quoted := make([]string, len(e.args))
@@ -144,7 +144,6 @@ func (r *run) start(e *entry) error {
 		restore := r.open()
 		defer restore()
 		r.set("timeout", "0")
-		r.set("default", "")
 	}
 	path := strings.ReplaceAll(e.id, ">", ">>")
 	if chosen.text != "" {
@@ -152,9 +151,7 @@ func (r *run) start(e *entry) error {
 	}
 	r.set("chosen", path)
 	r.ctx.exported["chosen"] = true
-	if rest := tail(preset.text); rest != "" {
-		r.set("default", rest)
-	}
+	r.set("default", tail(preset.text))
 	r.args = append([]string{}, e.args...)
 	if _, err := r.script(e.source, e.lines); err != nil {
 		return err

@@ -81,10 +81,22 @@ type status struct {
 	line  int
 	text  string // of the command
 	known bool
-	ok    bool
+	code  int // 0 where it succeeded; of other errors than a test's only that it is none of these
 }
 
-var succeeded = status{known: true, ok: true}
+var (
+	succeeded = status{known: true}
+	untrue    = status{known: true, code: 1} // GRUB_ERR_TEST_FAILURE
+	failed    = status{known: true, code: -1}
+)
+
+// verdict is the status of a test.
+func verdict(ok bool) status {
+	if ok {
+		return succeeded
+	}
+	return untrue
+}
 
 // context is an environment: configfile and submenu open one of their own, in which only exported variables are seen.
 type context struct {
@@ -170,8 +182,8 @@ func (r *run) spend(steps int) error {
 func (r *run) lookup(name string, in *asking) (string, error) {
 	v, set := r.ctx.vars[name]
 	switch {
-	case name == "?" && r.last.known && r.last.ok:
-		return "0", nil
+	case name == "?" && r.last.known && r.last.code >= 0:
+		return strconv.Itoa(r.last.code), nil
 	case name == "?":
 		return r.tell.value(name, r.last.text, in)
 	case set && v.since == "":
@@ -326,7 +338,7 @@ func (r *run) one(n node) (status, error) {
 // succeeds tells whether a command did.
 func (r *run) succeeds(s status) (bool, error) {
 	if s.known {
-		return s.ok, nil
+		return s.code == 0, nil
 	}
 	return r.tell.outcome(s)
 }
@@ -340,7 +352,9 @@ func (r *run) conditional(c *conditional) (status, error) {
 	if err != nil {
 		return done, err
 	}
-	r.last = status{known: true, ok: ok, text: done.text}
+	if !done.known {
+		r.last = verdict(ok)
+	}
 	if ok {
 		return r.all(c.then)
 	}
@@ -416,15 +430,15 @@ func (r *run) command(c *command) (status, error) {
 	invert := args[0] == "!"
 	if invert {
 		if args = args[1:]; len(args) == 0 {
-			return status{known: true}, nil
+			return failed, nil
 		}
 	}
 	done, err := r.execute(args, c.block, said)
 	if invert {
-		if !done.known { // a command that fails by an error succeeds either way
-			done.text = said.text()
+		if done.known { // a command that fails by another error than a test's succeeds either way
+			done = verdict(done.code != 0)
 		} else {
-			done.ok = !done.ok
+			done.text = said.text()
 		}
 	}
 	return done, err
