@@ -101,14 +101,18 @@ func (a *app) readSealedFiles(paths []string) (all []sealedFile, err error) {
 }
 
 // under compares what the file was sealed to with values to come. A file of ours says the values; one of another tool
-// has a digest over them.
+// has a digest over them, or does not tell its policy at all, and then nobody can foretell.
 func (f sealedFile) under(values *pcr.Values) sealedFuture {
-	s := sealedFuture{File: f.path, Opens: "yes", Differences: []pcr.Difference{}, Blocked: []int{}}
+	s := sealedFuture{File: f.path, Opens: f.summary.PolicyFits, Differences: []pcr.Difference{}, Blocked: []int{}}
 	for _, step := range f.summary.Policy {
 		for _, b := range step.PCRs {
 			for n := range b.PCRs.Each() {
-				if values.Get(b.Bank, n) == nil {
-					s.Blocked, s.Opens = append(s.Blocked, n), "unknown"
+				if values.Get(b.Bank, n) != nil {
+					continue
+				}
+				s.Blocked = append(s.Blocked, n)
+				if s.Opens == "yes" {
+					s.Opens = "unknown"
 				}
 			}
 		}

@@ -115,7 +115,11 @@ type BankChange struct {
 
 // Foresee says what extending one PCR will do, and does nothing.
 func Foresee(t tpm.Sender, pcr int, d Digests) (*Change, error) {
-	before, err := Read(t, d.selection(pcr))
+	sel := d.selection(pcr)
+	if len(sel) == 0 { // which stands for everything to Read
+		return nil, noBankHas(pcr)
+	}
+	before, err := Read(t, sel)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +147,9 @@ func Reset(t tpm.Sender, pcr int) (*Change, error) {
 	}
 	c := &Change{PCR: pcr, Name: UsageOf(pcr).Name, Banks: []BankChange{}}
 	sel := banks.having(pcr)
+	if len(sel) == 0 {
+		return nil, noBankHas(pcr)
+	}
 	before, err := Read(t, sel)
 	if err != nil {
 		return nil, err
@@ -154,6 +161,10 @@ func Reset(t tpm.Sender, pcr int) (*Change, error) {
 		return nil, localityError(err, pcr, "reset")
 	}
 	return c, c.settle(t, sel)
+}
+
+func noBankHas(pcr int) error {
+	return fail.E(fail.Unsupported, "no bank of this TPM that is switched on has PCR %d", pcr).Hint("vtpmctl info lists the banks")
 }
 
 // settle reads what the PCR holds now.

@@ -240,3 +240,17 @@ func TestRefusalsOfTheTPMComeThrough(t *testing.T) {
 		t.Error("a TPM in failure mode was read")
 	}
 }
+
+// An empty selection means everything to Read; here it would mean that no bank has the PCR.
+func TestAPCRThatNoBankHasIsNeitherExtendedNorReset(t *testing.T) {
+	f := newFake()
+	f.off = []pcr.Bank{eventlog.SHA256}
+	if _, err := pcr.Foresee(f, 23, pcr.Digests{}); fail.KindOf(err) != fail.Unsupported {
+		t.Errorf("extend: %v", err)
+	}
+	f = newFake(eventlog.SHA256)
+	f.values, _ = f.values.Only(pcr.Of(eventlog.SHA256, 0, 1))
+	if _, err := pcr.Reset(f, 23); fail.KindOf(err) != fail.Unsupported {
+		t.Errorf("reset: %v", err)
+	}
+}
