@@ -3,6 +3,7 @@ package out_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"strings"
@@ -183,5 +184,21 @@ func TestNoFormatLetsForeignTextOut(t *testing.T) {
 		if got := out.Escape(text); got != want {
 			t.Errorf("Escape = %s, want %s", got, want)
 		}
+	}
+}
+
+// talk is a Doc that prints foreign text as a type of its own and as an error.
+type talk string
+
+func (talk) Schema() string { return "vtpmctl.talk/v1" }
+
+func (d talk) Table(t *out.Table) {
+	t.Title("of %s", d)
+	t.Text("%v", errors.New(string(d)))
+}
+
+func TestTextIsEscapedWhateverItsType(t *testing.T) {
+	if got := write(t, out.FormatTable, out.Style{}, out.Page{Doc: talk("\x1b[2J")}); got != "of \\x1b[2J\n\\x1b[2J\n" {
+		t.Errorf("got %q", got)
 	}
 }

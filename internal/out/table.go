@@ -67,21 +67,11 @@ const (
 	streamLine
 )
 
-// rendered is text that has been escaped already.
-type rendered string
-
 func newTable(s Style) *Table { return &Table{style: s} }
 
-// Text adds a line of text; string arguments are escaped, the format is not. An empty format adds an empty line.
+// Text adds a line of text. An empty format adds an empty line.
 func (t *Table) Text(format string, args ...any) {
-	safe := make([]any, len(args))
-	for i, a := range args {
-		if s, ok := a.(string); ok {
-			a = Escape(s)
-		}
-		safe[i] = a
-	}
-	t.add(textLine, Cell{Value: rendered(fmt.Sprintf(format, safe...))})
+	t.add(textLine, Cell{Value: fmt.Sprintf(format, args...)})
 }
 
 // Title adds a heading, with an empty line before it where something stands above.
@@ -143,11 +133,8 @@ func cells(values []any) []Cell {
 }
 
 func (c Cell) text() string {
-	switch v := c.Value.(type) {
-	case rendered:
-		return string(v)
-	case string:
-		return Escape(v)
+	if s, ok := c.Value.(string); ok {
+		return Escape(s)
 	}
 	return Escape(fmt.Sprint(c.Value))
 }
