@@ -86,26 +86,25 @@ func (o *measuredFlags) log(a *app, from tpm.Origin) (log *eventlog.Log, source 
 	if len(o.logs) > 0 || !ofMachine(from) {
 		return log, strings.Join(o.logs, ", "), nil
 	}
-	data, source, err := a.bootLog(from)
-	if err == nil {
-		log, source, err = parseLog(data, source)
-	}
+	found, err := a.bootLogs()
 	if fail.KindOf(err) == fail.MissingInput {
 		a.warn("%s", err)
 		return nil, "", nil
 	}
-	if err != nil {
-		return nil, "", err
-	}
-	if later, where, laterErr := a.Host.SystemdLog(eventlog.MaxSize); laterErr == nil {
-		next, _, err := parseLog(later, where)
-		if err != nil {
+	var sources []string
+	for _, l := range found {
+		next, source, err := parseLog(l.Data, l.Source)
+		switch {
+		case err != nil:
 			return nil, "", err
+		case log == nil:
+			log = next
+		default:
+			log.Append(next)
 		}
-		log.Append(next)
-		source += ", " + where
+		sources = append(sources, source)
 	}
-	return log, source, nil
+	return log, strings.Join(sources, ", "), err
 }
 
 // open reads the baseline file.

@@ -35,6 +35,8 @@ func envVars() []envVar {
 		{envEngineMark, "file that remembers the newest version of that state, to notice an older one that is put back; beside it unless set"},
 		{"XDG_STATE_HOME, HOME", "where that folder and the baseline are for a user who is not root: vtpmctl below it, or .local/state/vtpmctl"},
 		{"LOCALAPPDATA", "where they are on Windows: vtpmctl below it"},
+		{"TMPDIR", "where tour makes its scratch folder; TMP on Windows"},
+		{"SystemDrive", "on Windows: the drive that the logs of past boots are on"},
 		{envSudoUser, "who runs the command, for the history of a baseline"},
 		{"NO_COLOR", "not empty: no colour"},
 		{"CLICOLOR_FORCE", "not empty and not 0: colour even off a terminal"},

@@ -16,6 +16,7 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 	"github.com/vtpmctl/vtpmctl/pcr"
+	"github.com/vtpmctl/vtpmctl/quote"
 )
 
 func (a *app) eventlogCommand() *cobra.Command {
@@ -72,11 +73,28 @@ func (a *app) readLog(args []string) (*eventlog.Log, string, error) {
 // liveLog asks Windows for its log by way of the TPM Base Services, and reads files everywhere else.
 func (a *app) liveLog() (data []byte, source string, err error) {
 	if a.Host.OS == "windows" {
-		if data, err := a.BootLog(); err == nil {
+		if data, err := a.BootLog(); err == nil && len(data) > 0 {
 			return data, "TPM Base Services", nil
 		}
 	}
 	return a.Host.EventLog(eventlog.MaxSize)
+}
+
+// bootLogs are the logs of this boot as they were found: the live one, and what systemd's tools measured later.
+func (a *app) bootLogs() ([]quote.Log, error) {
+	data, source, err := a.liveLog()
+	if err != nil {
+		return nil, err
+	}
+	logs := []quote.Log{{Source: source, Data: data}}
+	later, source, err := a.Host.SystemdLog(eventlog.MaxSize)
+	switch {
+	case err == nil:
+		logs = append(logs, quote.Log{Source: source, Data: later})
+	case fail.KindOf(err) != fail.MissingInput:
+		return nil, err // without it the log would not lead to PCR 11 and 15, and nobody would know why
+	}
+	return logs, nil
 }
 
 func parseLog(data []byte, source string) (*eventlog.Log, string, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -204,36 +203,19 @@ func (a *app) evidenceLogs(from tpm.Origin, o *quoteFlags) (logs []quote.Log, no
 	case !ofMachine(from):
 		return logs, from.Target + " is not this machine's TPM, so this machine's log is not its log", nil
 	}
-	data, source, err := a.bootLog(from)
+	found, err := a.bootLogs()
 	switch {
 	case fail.KindOf(err) == fail.MissingInput:
 		return logs, err.Error(), nil
 	case err != nil:
 		return nil, "", fail.E(fail.KindOf(err), "%w", err).Hint("--no-eventlog quotes without the log")
 	}
-	logs = append(logs, quote.Log{Source: source, Data: data})
-	later, source, err := a.Host.SystemdLog(eventlog.MaxSize)
-	if err == nil {
-		logs = append(logs, quote.Log{Source: source, Data: later})
-	} else if fail.KindOf(err) != fail.MissingInput && !errors.Is(err, fs.ErrPermission) {
-		return nil, "", err
-	}
-	return logs, "", nil
+	return found, "", nil
 }
 
 // ofMachine tells the machine's own TPM, to which its event log belongs, from others.
 func ofMachine(from tpm.Origin) bool {
 	return strings.HasPrefix(from.Target, "dev:") || from.Target == "tbs"
-}
-
-// bootLog reads the log of this boot. Windows gives it out together with its TPM; the files it keeps may be older.
-func (a *app) bootLog(from tpm.Origin) (data []byte, source string, err error) {
-	if from.Target == "tbs" {
-		if data, err := tpm.MeasuredBootLog(tpm.CurrentBoot); err == nil && len(data) > 0 {
-			return data, "tbs", nil
-		}
-	}
-	return a.Host.EventLog(eventlog.MaxSize)
 }
 
 // writeEvidence writes the evidence and, where asked, the files for tpm2-tools, whose names it returns.

@@ -284,7 +284,7 @@ func (d sealedDoc) Table(t *out.Table) {
 		return
 	}
 	t.Field("parent name", d.Block.Parent.Name)
-	t.Field("sealed", d.Block.Created.Format("2006-01-02 15:04:05 UTC"))
+	t.Field("sealed", d.Block.Created.UTC().Format("2006-01-02 15:04:05 UTC"))
 	if d.Block.Emulated {
 		t.Field("sealed on", out.Maybe("vtpmctl's own software TPM"))
 	}

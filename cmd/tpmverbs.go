@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/hex"
-	"io"
 	"slices"
 	"strconv"
 
@@ -99,7 +98,7 @@ func (a *app) hashCommand() *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
-			r, err := a.open(args[0])
+			r, err := a.openInput(args[0])
 			if err != nil {
 				return nil, err
 			}
@@ -111,18 +110,6 @@ func (a *app) hashCommand() *cobra.Command {
 			return hashDoc{id.String(), hex.EncodeToString(digest)}, nil
 		},
 	})
-}
-
-// open opens a file that the user named; "-" is stdin.
-func (a *app) open(name string) (io.ReadCloser, error) {
-	in := a.In
-	if name == "-" {
-		var err error
-		if in, err = a.stdin(); err != nil {
-			return nil, err
-		}
-	}
-	return file.Open(name, in)
 }
 
 // flushDoc is the result of flush.
@@ -259,6 +246,7 @@ says. On Windows the password is most often not kept, and nobody can reset the l
 				if err != nil {
 					return nil, err
 				}
+				defer clear(auth)
 				if err := tpm.ResetLockout(t, auth); err != nil {
 					return nil, err
 				}

@@ -40,7 +40,7 @@ type AK struct {
 
 // Log is a measured-boot log, as it was found.
 type Log struct {
-	Source string `json:"source"` // where: a path, "tbs", or the file the user named
+	Source string `json:"source"` // where it was found: a path, or "TPM Base Services"
 	Data   []byte `json:"data"`
 }
 

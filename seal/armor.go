@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -108,8 +109,11 @@ func (l armorLines) Read(p []byte) (int, error) {
 // next reads a line. Lines are bounded by the buffer of the bufio.Reader.
 func (a *armorReader) next() error {
 	line, err := a.r.ReadSlice('\n')
-	if err != nil && err != io.EOF {
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
 		return fmt.Errorf("%w: a line is too long", errEnvelope)
+	case err != nil && err != io.EOF:
+		return err // of the disk, which says nothing of the content
 	}
 	line = bytes.TrimRight(line, " \t\r\n")
 	switch {

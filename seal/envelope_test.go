@@ -117,6 +117,11 @@ func TestAReadErrorIsNoEndOfTheEnvelope(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the disk broke") {
 		t.Errorf("decrypting: %v", err)
 	}
+	text := armored(t, pattern(300))
+	_, err = io.ReadAll(newArmorReader(bufio.NewReader(failing{strings.NewReader(text[:100])})))
+	if err == nil || !strings.Contains(err.Error(), "the disk broke") || errors.Is(err, errEnvelope) {
+		t.Errorf("armor: %v", err)
+	}
 }
 
 // zeroes is an endless source that counts.
