@@ -48,10 +48,13 @@ func TestWorkGrowsWithTheLogAndNotWithItsSquare(t *testing.T) {
 			return func() { eventlog.DiffLogs(a, b) }
 		},
 		"a bundle of which no log fits": func(n int) func() {
-			one := wire.NewLE().Sized32(synth.Agile(bank).Data(4, eventlog.EVEFIAction, []byte("x")).Recording().Log).Out()
-			log := mustParse(t, bytes.Repeat(one, n/3))
+			b := synth.Agile(bank)
+			for pcr := range uint32(16) {
+				b.Data(pcr, eventlog.EVEFIAction, []byte("x"))
+			}
+			log := mustParse(t, bytes.Repeat(wire.NewLE().Sized32(b.Recording().Log).Out(), n/10))
 			values := eventlog.Values{bank: {}}
-			for pcr := range n / 250 { // twice as many PCRs that differ
+			for pcr := range n / 320 { // twice as many PCRs that differ
 				values[bank][pcr] = bank.Sum([]byte("other"))
 			}
 			return func() { log.Compare(values) }
