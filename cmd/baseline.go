@@ -250,12 +250,14 @@ a key that is kept elsewhere, or anchor it in the TPM (--anchor), and have basel
 			f.BoolVar(&o.force, "force", false, "replace a baseline that the machine does not fit any more; its history is kept")
 		},
 		offline: func([]string) bool { return o.pcrs != "" && !o.needsTPM(a) },
-		run:     func(context.Context, []string) (out.Doc, error) { return a.createBaseline(nil, &o) },
-		onTPM:   func(_ context.Context, t tpm.Conn, _ []string) (out.Doc, error) { return a.createBaseline(t, &o) },
+		run:     func(ctx context.Context, _ []string) (out.Doc, error) { return a.createBaseline(ctx, nil, &o) },
+		onTPM: func(ctx context.Context, t tpm.Conn, _ []string) (out.Doc, error) {
+			return a.createBaseline(ctx, t, &o)
+		},
 	})
 }
 
-func (a *app) createBaseline(t tpm.Conn, o *baselineCreateFlags) (out.Doc, error) {
+func (a *app) createBaseline(ctx context.Context, t tpm.Conn, o *baselineCreateFlags) (out.Doc, error) {
 	m, err := o.measure(a, t)
 	if err != nil {
 		return nil, err
@@ -283,7 +285,7 @@ func (a *app) createBaseline(t tpm.Conn, o *baselineCreateFlags) (out.Doc, error
 			return nil, fail.E(fail.OutputFailed, "the folder of the baseline cannot be made: %w", err)
 		}
 	}
-	if err := o.write(a, t, b, o.path); err != nil {
+	if err := o.write(ctx, a, t, b, o.path); err != nil {
 		return nil, err
 	}
 	return newBaselineDoc(o.path, b, verb, true), nil

@@ -70,14 +70,14 @@ A baseline that is signed or anchored has to be signed and anchored anew: --sign
 			f.BoolVar(&o.dryRun, "dry-run", false, "say what would be accepted, and leave the baseline alone")
 		},
 		offline: func([]string) bool { return o.pcrs != "" && !o.needsTPM(a) },
-		run:     func(_ context.Context, args []string) (out.Doc, error) { return a.acceptBaseline(nil, &o, args) },
-		onTPM: func(_ context.Context, t tpm.Conn, args []string) (out.Doc, error) {
-			return a.acceptBaseline(t, &o, args)
+		run:     func(ctx context.Context, args []string) (out.Doc, error) { return a.acceptBaseline(ctx, nil, &o, args) },
+		onTPM: func(ctx context.Context, t tpm.Conn, args []string) (out.Doc, error) {
+			return a.acceptBaseline(ctx, t, &o, args)
 		},
 	})
 }
 
-func (a *app) acceptBaseline(t tpm.Conn, o *baselineAcceptFlags, args []string) (out.Doc, error) {
+func (a *app) acceptBaseline(ctx context.Context, t tpm.Conn, o *baselineAcceptFlags, args []string) (out.Doc, error) {
 	if o.reason == "" {
 		return nil, fail.E(fail.Usage, "why is it accepted?").Hint("--reason \"kernel update\" goes into the history")
 	}
@@ -109,7 +109,7 @@ func (a *app) acceptBaseline(t tpm.Conn, o *baselineAcceptFlags, args []string) 
 		return doc, nil
 	}
 	if !o.dryRun {
-		if err := o.write(a, t, next, o.path); err != nil {
+		if err := o.write(ctx, a, t, next, o.path); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+
 	"github.com/google/go-tpm/tpm2"
 	"github.com/spf13/pflag"
 
@@ -16,12 +18,15 @@ type protectFlags struct {
 	key    string
 	anchor string
 
+	ownerFile string
+
 	signer *signingKey // of key, once it was read
 }
 
 func (o *protectFlags) define(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "sign-with", "", "sign it with this key `FILE`: a private key in PEM, or the file of ak create")
 	f.StringVar(&o.anchor, "anchor", "", "keep its digest in the TPM at this NV `INDEX`, such as 0x01800200")
+	f.StringVar(&o.ownerFile, "owner-auth-file", "", "for --anchor: `FILE` with the owner password; - is stdin")
 }
 
 // named lets the index of --anchor be written.
@@ -44,7 +49,7 @@ func (o *protectFlags) needsTPM(a *app) bool {
 
 // write signs, anchors and writes a baseline. The anchor comes last but one: a crash in between leaves a baseline that does
 // not fit its anchor, and says so.
-func (o *protectFlags) write(a *app, t tpm.Conn, b *baseline.Baseline, path string) error {
+func (o *protectFlags) write(ctx context.Context, a *app, t tpm.Conn, b *baseline.Baseline, path string) error {
 	b.Anchor = o.anchor
 	if err := o.sign(a, t, b); err != nil {
 		return err
@@ -61,20 +66,29 @@ func (o *protectFlags) write(a *app, t tpm.Conn, b *baseline.Baseline, path stri
 	if _, err := p.Write(text); err != nil {
 		return err
 	}
-	if o.anchor != "" {
-		index, err := baseline.ParseAnchor(o.anchor)
-		if err != nil {
-			return err
-		}
-		digest, err := b.Digest()
-		if err != nil {
-			return err
-		}
-		if err := baseline.WriteAnchor(t, index, digest); err != nil {
-			return err
-		}
+	if err := o.writeAnchor(ctx, a, t, b); err != nil {
+		return err
 	}
 	return p.Commit()
+}
+
+func (o *protectFlags) writeAnchor(ctx context.Context, a *app, t tpm.Conn, b *baseline.Baseline) error {
+	if o.anchor == "" {
+		return nil
+	}
+	index, err := baseline.ParseAnchor(o.anchor)
+	if err != nil {
+		return err
+	}
+	digest, err := b.Digest()
+	if err != nil {
+		return err
+	}
+	password, err := a.hierarchyAuth(ctx, t, o.ownerFile, "Owner password: ", func(s *tpm.State) bool { return s.OwnerAuthSet })
+	if err != nil {
+		return err
+	}
+	return baseline.WriteAnchor(t, index, digest, password)
 }
 
 // keepsProof makes sure that what vouched for the old baseline will vouch for the new one, and that the old one was genuine:
@@ -84,11 +98,14 @@ func (o *protectFlags) keepsProof(a *app, old *baseline.Baseline, t tpm.Conn) er
 	case old.Signature != nil && o.key == "":
 		return fail.E(fail.Usage, "the baseline is signed, and what changes it has to sign it anew").
 			Hint("--sign-with names the key")
-	case old.Anchor != o.anchor && old.Anchor != "":
+	case old.Anchor == "" && o.anchor != "":
+		return fail.E(fail.Usage, "the baseline is not anchored, and accepting a change would vouch for all that is in it").
+			Hint("vtpmctl baseline create --force --anchor %s makes one that is, once the machine is known to be good", o.anchor)
+	case old.Anchor != o.anchor:
 		return fail.E(fail.Usage, "the baseline is anchored at %s, and what changes it has to write that anchor", old.Anchor).
 			Hint("--anchor %s", old.Anchor)
 	}
-	if old.Signature != nil {
+	if o.key != "" {
 		if err := o.signed(a, old); err != nil {
 			return fail.E(fail.KindOf(err), "%w", err).
 				Hint("vtpmctl baseline create --force --sign-with %s starts anew, once the machine is known to be good", o.key)

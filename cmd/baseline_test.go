@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,11 +12,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/cmd"
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
 	"github.com/vtpmctl/vtpmctl/pcr"
+	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
 // The JSON only grows: a field that goes away here breaks somebody's script.
@@ -87,4 +90,48 @@ func below(name string, fields ...string) []string {
 		names[i] = name + "." + f
 	}
 	return names
+}
+
+// The anchor of a TPM whose owner has a password is written with it: from a file, or from stdin.
+func TestABaselineIsAnchoredWithTheOwnersPassword(t *testing.T) {
+	dir := t.TempDir()
+	target, log, password := "engine:"+filepath.Join(dir, "tpm"), filepath.Join(dir, "boot.bin"), filepath.Join(dir, "owner.txt")
+	conn, err := tpm.Open(t.Context(), target, tpm.Options{Allow: tpm.Clears | tpm.Extends})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := synth.Agile(eventlog.SHA256).Data(0, eventlog.EVSCRTMVersion, []byte("v")).Recording()
+	extend := tpm2.PCRExtend{PCRHandle: tpm2.AuthHandle{Handle: 0, Auth: tpm2.PasswordAuth(nil)},
+		Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: rec.Extends[0].Digests[0].Value}}}}
+	if _, err := extend.Execute(conn); err != nil {
+		t.Fatal(err)
+	}
+	_, err = tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("secret")}}.Execute(conn)
+	if err := errors.Join(err, conn.Close(), os.WriteFile(log, rec.Log, 0o600), os.WriteFile(password, []byte("secret\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		words, stdin string
+		status       int
+	}{
+		{"create --anchor 0x01800200 --no-input", "", 64},
+		{"create --anchor 0x01800200 --owner-auth-file -", "wrong", 3},
+		{"check", "", 66},
+		{"create --anchor 0x01800200 --owner-auth-file -", "secret", 0},
+		{"check --anchor 0x01800200", "", 0},
+		{"create --anchor 0x01800201 --force --owner-auth-file " + password, "", 0},
+		{"check --anchor 0x01800201", "", 0},
+	} {
+		var stdout, stderr bytes.Buffer
+		env := &cmd.Env{In: strings.NewReader(c.stdin), Out: &stdout, Err: &stderr, Getenv: func(string) string { return "" },
+			Now: time.Now, User: func() string { return "test" }, OpenTPM: tpm.Open}
+		args := append([]string{"baseline"}, strings.Fields(c.words)...)
+		args = append(args, "--tpm", target, "--log", log, "--file", filepath.Join(dir, "b.json"))
+		if status := cmd.Run(t.Context(), env, args); status != c.status {
+			t.Errorf("%s: exit status %d, want %d\n%s%s", c.words, status, c.status, &stdout, &stderr)
+		}
+		if strings.Contains(stdout.String()+stderr.String(), "secret\n") {
+			t.Errorf("%s: the password is told", c.words)
+		}
+	}
 }

@@ -257,11 +257,16 @@ says. On Windows the password is most often not kept, and nobody can reset the l
 
 // lockoutAuth gets the lockout password, unless the TPM has none and no file is given.
 func (a *app) lockoutAuth(ctx context.Context, t tpm.Conn, authFile string) ([]byte, error) {
+	return a.hierarchyAuth(ctx, t, authFile, "Lockout password: ", func(s *tpm.State) bool { return s.LockoutAuthSet })
+}
+
+// hierarchyAuth gets the password of a hierarchy, unless the TPM has none and no file is given.
+func (a *app) hierarchyAuth(ctx context.Context, t tpm.Conn, authFile, prompt string, isSet func(*tpm.State) bool) ([]byte, error) {
 	_, state, err := tpm.ReadLockout(t)
-	if err != nil || (!state.LockoutAuthSet && authFile == "") {
+	if err != nil || (!isSet(state) && authFile == "") {
 		return nil, err
 	}
-	secret, err := a.secret(ctx, authFile, "Lockout password: ")
+	secret, err := a.secret(ctx, authFile, prompt)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package baseline
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -86,14 +85,11 @@ func (b *Baseline) Accept(m *Measured, items []Item, by Entry) (*Baseline, error
 // divisible tells why a PCR cannot be accepted event by event: the events of the baseline have to lead to its value, or
 // nobody knows what value the changed events lead to.
 func (b *Baseline) divisible(p *PCRVerdict) error {
-	truth := replayOf(b.log)
-	for _, c := range p.Values {
-		if !bytes.Equal(truth.value(c.Bank, p.PCR), c.Expected) {
-			return fail.E(fail.Usage, "PCR %d can be accepted as a whole only: the events of the baseline do not lead to its value", p.PCR).
-				Hint("vtpmctl baseline accept %d", p.PCR)
-		}
+	if b.explains(p) {
+		return nil
 	}
-	return nil
+	return fail.E(fail.Usage, "PCR %d can be accepted as a whole only: the events of the baseline do not lead to its value", p.PCR).
+		Hint("vtpmctl baseline accept %d", p.PCR)
 }
 
 // find returns the verdict about the PCR of an item.

@@ -33,12 +33,23 @@ func ParseAnchor(text string) (tpm2.TPMHandle, error) {
 }
 
 // WriteAnchor keeps a digest at an NV index, which is made where it does not exist. An index that is no anchor is left
-// alone.
-func WriteAnchor(t tpm.Sender, index tpm2.TPMHandle, digest eventlog.Hex) error {
+// alone. password is that of the owner hierarchy, empty where it has none.
+func WriteAnchor(t tpm.Sender, index tpm2.TPMHandle, digest eventlog.Hex, password []byte) (err error) {
+	owner := func() tpm2.AuthHandle { return tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)} }
+	if len(password) > 0 {
+		sessions, sessionErr := tpm.NewSessions(t, tpm.SessionOptions{})
+		if sessionErr != nil {
+			return sessionErr
+		}
+		defer func() { err = errors.Join(err, sessions.Close()) }()
+		owner = func() tpm2.AuthHandle {
+			return tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: sessions.HMAC(tpm.In, password)}
+		}
+	}
 	name, err := anchorName(t, index)
 	if errors.Is(err, tpm2.TPMRCHandle) {
 		public := tpm2.TPMSNVPublic{NVIndex: index, NameAlg: tpm2.TPMAlgSHA256, Attributes: anchorAttributes, DataSize: anchorSize}
-		_, err = tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(public)}.Execute(t)
+		_, err = tpm2.NVDefineSpace{AuthHandle: owner(), PublicInfo: tpm2.New2B(public)}.Execute(t)
 		if err != nil {
 			return err
 		}
@@ -48,7 +59,7 @@ func WriteAnchor(t tpm.Sender, index tpm2.TPMHandle, digest eventlog.Hex) error 
 		return err
 	}
 	_, err = tpm2.NVWrite{
-		AuthHandle: tpm2.TPMRHOwner,
+		AuthHandle: owner(),
 		NVIndex:    tpm2.NamedHandle{Handle: index, Name: name},
 		Data:       tpm2.TPM2BMaxNVBuffer{Buffer: digest},
 	}.Execute(t)

@@ -2,6 +2,7 @@ package baseline_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -32,12 +33,34 @@ func TestAnAnchorHoldsTheLastDigest(t *testing.T) {
 	}
 	check(one, eventlog.Fail, "there is no index")
 	for _, digest := range []eventlog.Hex{one, other} {
-		if err := baseline.WriteAnchor(conn, index, digest); err != nil {
+		if err := baseline.WriteAnchor(conn, index, digest, nil); err != nil {
 			t.Fatal(err)
 		}
 		check(digest, eventlog.Pass, "holds its digest")
 	}
 	check(one, eventlog.Fail, "of another baseline")
+}
+
+func TestTheOwnersPasswordWritesTheAnchor(t *testing.T) {
+	conn := tpmtest.Engine(t, tpm.Options{Allow: tpm.WritesNV | tpm.Clears, Named: []tpm2.TPMHandle{index}})
+	password := []byte("the owner's")
+	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: password}}).Execute(conn); err != nil {
+		t.Fatal(err)
+	}
+	one, other := eventlog.SHA256.Sum([]byte("one")), eventlog.SHA256.Sum([]byte("other"))
+	for _, wrong := range [][]byte{nil, []byte("another")} {
+		if err := baseline.WriteAnchor(conn, index, one, wrong); !errors.Is(err, tpm2.TPMRCBadAuth) {
+			t.Errorf("password %q: %v", wrong, err)
+		}
+	}
+	for _, digest := range []eventlog.Hex{one, other} { // made, then written again
+		if err := baseline.WriteAnchor(conn, index, digest, password); err != nil {
+			t.Fatal(err)
+		}
+		if c := baseline.CheckAnchor(conn, index, digest); c.Outcome != eventlog.Pass {
+			t.Errorf("%+v", c)
+		}
+	}
 }
 
 func TestAnIndexThatIsNoAnchorIsLeftAlone(t *testing.T) {
@@ -56,7 +79,7 @@ func TestAnIndexThatIsNoAnchorIsLeftAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := baseline.WriteAnchor(conn, index, digest); fail.KindOf(err) != fail.OutputExists {
+		if err := baseline.WriteAnchor(conn, index, digest, nil); fail.KindOf(err) != fail.OutputExists {
 			t.Errorf("%s: %v", name, err)
 		}
 		after, err := tpm2.NVReadPublic{NVIndex: index}.Execute(conn)

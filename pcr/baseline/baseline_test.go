@@ -219,6 +219,12 @@ func TestAForgedLogDoesNotMakeAChangeACounter(t *testing.T) {
 	if v := b.Check(evil); v.State != baseline.Exception {
 		t.Errorf("a log of another boot: %s", v.State)
 	}
+	// Something that no log tells of was extended when the baseline was made, and is not there any more.
+	then := boot(t, "Windows", nil)
+	then.Values.Set(eventlog.SHA256, 12, eventlog.SHA256.Sum(then.Values.Get(eventlog.SHA256, 12), make([]byte, 32)))
+	if v := create(t, then, pcr.BankSelection{Bank: eventlog.SHA256, PCRs: pcr.SetOf(12)}).Check(next); v.State != baseline.Exception {
+		t.Errorf("a baseline that its own events do not lead to: %s", v.State)
+	}
 }
 
 func TestAcceptTakesOverWhatIsNamedAndNothingElse(t *testing.T) {

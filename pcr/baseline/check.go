@@ -133,7 +133,7 @@ func (b *Baseline) comparePCRs(v *Verdict, m *Measured, gone []pcr.Bank) {
 	for _, n := range numbers(b.Selection()) {
 		p := b.compare(n, m, gone)
 		if p.State == Exception {
-			p.explain(truth, changes[n], volatile[n])
+			p.explain(truth, changes[n], volatile[n] && b.explains(&p))
 		}
 		v.PCRs = append(v.PCRs, p)
 	}
@@ -167,6 +167,13 @@ func (b *Baseline) compare(n int, m *Measured, gone []pcr.Bank) PCRVerdict {
 	return p
 }
 
+// explains tells whether the events of the baseline lead to the values that it has. If they do not, nobody knows what else is
+// behind those.
+func (b *Baseline) explains(p *PCRVerdict) bool {
+	truth := replayOf(b.log)
+	return !slices.ContainsFunc(p.Values, func(c Compare) bool { return !bytes.Equal(truth.value(c.Bank, p.PCR), c.Expected) })
+}
+
 // explain names the events behind a difference. An event is believed as far as the log leads to the value that is there.
 func (p *PCRVerdict) explain(truth replay, changes []eventlog.Change, volatile bool) {
 	for i, c := range changes {
@@ -188,7 +195,7 @@ func (p *PCRVerdict) explain(truth replay, changes []eventlog.Change, volatile b
 		p.State = Trusted
 		p.Note = "nothing but counters and load addresses differs"
 	default:
-		p.Note = "the baseline has no events of this PCR to compare with"
+		p.Note = "the events are those of the baseline, or it has none: they do not tell why the values differ"
 	}
 }
 
