@@ -286,6 +286,9 @@ func (t *TPM) cpHash(x *execution, alg uint16) []byte {
 		w.Bytes(n)
 	}
 	h := crypt.Digest(alg, w.Bytes(x.params).Out())
+	if x.cpHashes == nil {
+		x.cpHashes = map[uint16][]byte{}
+	}
 	x.cpHashes[alg] = h
 	return h
 }

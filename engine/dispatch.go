@@ -80,12 +80,17 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
-	t.unchanged = x.flags&flagPure != 0 && x.tag == stNoSessions && !slices.Contains(t.nv.AuditCommands, x.cc)
+	t.unchanged = x.keepsStored() && before == t.nv.Orderly && !slices.Contains(t.nv.AuditCommands, x.cc)
 	res, err := t.respond(x, out)
 	for _, h := range x.flush {
 		t.objects[h&0xffffff] = nil
 	}
 	return res, err
+}
+
+// keepsStored tells whether the command, if it succeeds, leaves all that is stored as it is.
+func (x *execution) keepsStored() bool {
+	return x.flags&flagFleeting != 0 || x.flags&flagPure != 0 && x.tag == stNoSessions
 }
 
 // header reads the fixed start of a command and finds its row in the table.
@@ -115,7 +120,7 @@ func (t *TPM) header(cmd []byte) (*execution, *wire.Reader, error) {
 	if t.started == (cc == ccStartup) {
 		return nil, nil, rcInitialize
 	}
-	return &execution{command: c, tag: tag, cpHashes: map[uint16][]byte{}}, r, nil
+	return &execution{command: c, tag: tag}, r, nil
 }
 
 // readHandles reads the handle area and checks that each handle may stand in its place, then that it exists.

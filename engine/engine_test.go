@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -34,6 +35,15 @@ type fixture struct {
 	*engine.TPM
 	clock *clock
 	cfg   engine.Config
+}
+
+// Send holds the TPM to its word: after every answer, what must outlive a crash is in the store.
+func (f *fixture) Send(cmd []byte) ([]byte, error) {
+	res, err := f.TPM.Send(cmd)
+	if err == nil && !engine.StoredForTest(f.TPM) {
+		panic(fmt.Sprintf("after the command %x the store is behind", cmd))
+	}
+	return res, err
 }
 
 func newFixture(t testing.TB, change ...func(*engine.Config)) *fixture {

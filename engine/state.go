@@ -243,11 +243,11 @@ func (t *TPM) clearFleeting() {
 
 // durable encodes what a crash must not lose. Power that may fail takes the powered part with it, unless a shutdown
 // saved it.
-func (t *TPM) durable() []byte { return t.lasting(t.power == StaysOn || t.nv.Orderly == suState) }
+func (t *TPM) durable() []byte { return t.lasting(t.scratch[:0], t.power == StaysOn || t.nv.Orderly == suState) }
 
-// lasting encodes what is in NV and, on demand, what is there as long as power is.
-func (t *TPM) lasting(keep bool) []byte {
-	c := &coder{w: wire.NewBE().Grow(len(t.saved) + 1024)}
+// lasting encodes behind buf what is in NV and, on demand, what is there as long as power is.
+func (t *TPM) lasting(buf []byte, keep bool) []byte {
+	c := &coder{w: wire.AppendBE(buf).Grow(len(t.saved) + 1024)}
 	t.settings.code(c)
 	c.yesNo(&t.started)
 	t.nv.code(c)
@@ -265,14 +265,15 @@ func (t *TPM) commit() error { return t.save(&fleeting{}) }
 func (t *TPM) save(f *fleeting) error {
 	t.asLoaded = false
 	durable, anchor := t.durable(), t.anchored()
-	if bytes.Equal(durable, t.saved) && anchor == t.anchor && f.empty() {
+	if t.scratch = durable; bytes.Equal(durable, t.saved) && anchor == t.anchor && f.empty() {
 		return nil
 	}
 	t.owed = true
 	if err := t.store.Save(t.layout(durable, f)); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
 	}
-	t.saved, t.anchor, t.owed = durable, anchor, false
+	t.saved, t.scratch = durable, nil // what was saved may be a part of what the store gave: it is not ours to write to
+	t.anchor, t.owed = anchor, false
 	return nil
 }
 

@@ -63,10 +63,11 @@ type TPM struct {
 	cmd       *execution // the command in progress
 	stamp     time.Time  // when clocks were last advanced
 	saved     []byte     // the durable part as it is in the store
+	scratch   []byte     // room to encode the durable part in, to compare it
 	anchor    clocks     // how the clocks stood to the host's then
 	owed      bool       // a change could not be saved
 	asLoaded  bool       // nothing but time and reading commands came since the state was loaded
-	unchanged bool       // the last command only read: no need to compare
+	unchanged bool       // the last command changed nothing that is stored: no need to compare
 }
 
 // ErrClosed is what Send returns after Close.

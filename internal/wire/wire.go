@@ -129,17 +129,20 @@ func (r *Reader) Fail(err error) {
 }
 
 // Writer appends values to a byte slice. Its methods stay calls: put into their hundreds of callers they would
-// take 30 kB of the binary. The zero Writer is not ready for use: see NewBE and NewLE.
+// take 30 kB of the binary.
 type Writer struct {
-	data  []byte
-	order binary.AppendByteOrder
+	data []byte
+	big  bool
 }
 
 // NewBE writes big-endian.
-func NewBE() *Writer { return &Writer{order: binary.BigEndian} }
+func NewBE() *Writer { return AppendBE(nil) }
+
+// AppendBE writes big-endian behind what buf holds.
+func AppendBE(buf []byte) *Writer { return &Writer{data: buf, big: true} }
 
 // NewLE writes little-endian.
-func NewLE() *Writer { return &Writer{order: binary.LittleEndian} }
+func NewLE() *Writer { return &Writer{} }
 
 // U8 appends one byte.
 //
@@ -149,17 +152,38 @@ func (w *Writer) U8(v uint8) *Writer { w.data = append(w.data, v); return w }
 // U16 appends two bytes.
 //
 //go:noinline
-func (w *Writer) U16(v uint16) *Writer { w.data = w.order.AppendUint16(w.data, v); return w }
+func (w *Writer) U16(v uint16) *Writer {
+	if w.big {
+		w.data = binary.BigEndian.AppendUint16(w.data, v)
+	} else {
+		w.data = binary.LittleEndian.AppendUint16(w.data, v)
+	}
+	return w
+}
 
 // U32 appends four bytes.
 //
 //go:noinline
-func (w *Writer) U32(v uint32) *Writer { w.data = w.order.AppendUint32(w.data, v); return w }
+func (w *Writer) U32(v uint32) *Writer {
+	if w.big {
+		w.data = binary.BigEndian.AppendUint32(w.data, v)
+	} else {
+		w.data = binary.LittleEndian.AppendUint32(w.data, v)
+	}
+	return w
+}
 
 // U64 appends eight bytes.
 //
 //go:noinline
-func (w *Writer) U64(v uint64) *Writer { w.data = w.order.AppendUint64(w.data, v); return w }
+func (w *Writer) U64(v uint64) *Writer {
+	if w.big {
+		w.data = binary.BigEndian.AppendUint64(w.data, v)
+	} else {
+		w.data = binary.LittleEndian.AppendUint64(w.data, v)
+	}
+	return w
+}
 
 // Bytes appends b as it is.
 //

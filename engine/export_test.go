@@ -21,3 +21,23 @@ var (
 		return FinishStateFileForTest(encodeStateHeader(f.key, f.seed, f.generation), f.sealed), nil
 	}
 )
+
+// StoredForTest tells whether the store has all that a crash must not lose. Tries that healed meanwhile would heal again.
+func StoredForTest(t *TPM) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed != nil || t.store == nil || t.saved == nil {
+		return true
+	}
+	now := t.nv.DA
+	defer func() { t.nv.DA = now }()
+	for range 64 {
+		for _, t.nv.DA.LockoutBlocked = range []bool{now.LockoutBlocked, true} {
+			if bytes.Equal(t.durable(), t.saved) {
+				return true
+			}
+		}
+		t.nv.DA.Failed++
+	}
+	return false
+}
