@@ -31,7 +31,7 @@ const (
 	flagExtensive                   // flushes other objects
 	flagFlushed                     // flushes the object of its first handle
 	flagPure                        // changes nothing when it is run without sessions
-	flagFleeting                    // changes nothing but objects and sessions, which are not stored: see fleeting
+	flagFleeting                    // changes nothing but loaded objects and sessions, see fleeting
 	flagPP                          // may be made to need physical presence
 	flagAlwaysPP                    // needs physical presence unless told otherwise
 	flagNoSession                   // takes no session at all

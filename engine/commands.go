@@ -32,7 +32,7 @@ func everyCommand() []*command {
 
 		on(ccStartAuthSession, (*TPM).startAuthSession, flagFleeting),
 		on(ccPolicyRestart, (*TPM).policyRestart, flagFleeting),
-		on(ccFlushContext, (*TPM).flushContext, flagNoSession),
+		on(ccFlushContext, (*TPM).flushContext, flagNoSession, flagFleeting),
 
 		on(ccPCRRead, (*TPM).pcrRead, flagPure),
 		on(ccPCRExtend, (*TPM).pcrExtend, flagNV),

@@ -19,6 +19,7 @@ type execution struct {
 	params   []byte
 	cpHashes map[uint16][]byte
 	flush    []handle // objects that end with the command
+	stores   bool     // this time it changes what is stored, against its flagFleeting
 }
 
 // headerSize is that of every command and response: tag, size, code.
@@ -90,7 +91,7 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 
 // keepsStored tells whether the command, if it succeeds, leaves all that is stored as it is.
 func (x *execution) keepsStored() bool {
-	return x.flags&flagFleeting != 0 || x.flags&flagPure != 0 && x.tag == stNoSessions
+	return x.flags&flagFleeting != 0 && !x.stores || x.flags&flagPure != 0 && x.tag == stNoSessions
 }
 
 // header reads the fixed start of a command and finds its row in the table.

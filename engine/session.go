@@ -216,6 +216,7 @@ func (t *TPM) flushContext(in *flushContextIn) (*none, error) {
 	case htHMACSession, htPolicySession:
 		if i := t.savedSession(in.Handle); i >= 0 {
 			t.ram.SavedSessions = slices.Delete(t.ram.SavedSessions, i, i+1)
+			t.cmd.stores = true
 			return nil, nil
 		}
 		if t.sessions[in.Handle] == nil {

@@ -20,7 +20,7 @@ func (t *TPM) Snapshot(portable bool) (snapshot []byte, sealed bool, err error) 
 		return nil, false, ErrClosed
 	}
 	t.advance()
-	snapshot = t.layout(t.lasting(nil, true), t.fleets())
+	snapshot, _ = t.encode(nil, true, t.fleets())
 	if k, ok := t.store.(keyedStore); ok {
 		bare := snapshot
 		snapshot, err = k.seal(bare, portable)

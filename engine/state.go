@@ -241,13 +241,16 @@ func (t *TPM) clearFleeting() {
 	t.exclusive = 0
 }
 
-// durable encodes what a crash must not lose. Power that may fail takes the powered part with it, unless a shutdown
+// keepsPower tells whether what lives by power is to outlive a crash: power that may fail takes it along, unless a shutdown
 // saved it.
-func (t *TPM) durable() []byte { return t.lasting(t.scratch[:0], t.power == StaysOn || t.nv.Orderly == suState) }
+func (t *TPM) keepsPower() bool { return t.power == StaysOn || t.nv.Orderly == suState }
 
-// lasting encodes behind buf what is in NV and, on demand, what is there as long as power is.
-func (t *TPM) lasting(buf []byte, keep bool) []byte {
-	c := &coder{w: wire.AppendBE(buf).Grow(len(t.saved) + 1024)}
+// encode puts a state blob together in the room of buf: the time and the clocks, then what lasts, which is what is in NV and,
+// if that is kept, what is there as long as power is; then what is fleeting. lasting is that part of the blob.
+func (t *TPM) encode(buf []byte, keep bool, f *fleeting) (blob, lasting []byte) {
+	c := &coder{w: wire.AppendBE(buf[:0]).Grow(len(t.saved) + 1024).U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))}
+	t.clocks.code(c)
+	start := c.w.Len()
 	t.settings.code(c)
 	c.yesNo(&t.started)
 	t.nv.code(c)
@@ -255,7 +258,10 @@ func (t *TPM) lasting(buf []byte, keep bool) []byte {
 	if keep {
 		t.ram.code(c)
 	}
-	return c.w.Out()
+	end := c.w.Len()
+	f.code(c)
+	blob = c.w.Out()
+	return blob, blob[start:end:end]
 }
 
 // commit writes the state if the last command changed it. The passing of time is no change: where it stood is written
@@ -264,15 +270,16 @@ func (t *TPM) commit() error { return t.save(&fleeting{}) }
 
 func (t *TPM) save(f *fleeting) error {
 	t.asLoaded = false
-	durable, anchor := t.durable(), t.anchored()
-	if t.scratch = durable; bytes.Equal(durable, t.saved) && anchor == t.anchor && f.empty() {
+	anchor := t.anchored()
+	blob, lasting := t.encode(t.scratch, t.keepsPower(), f)
+	if t.scratch = blob; bytes.Equal(lasting, t.saved) && anchor == t.anchor && f.empty() {
 		return nil
 	}
 	t.owed = true
-	if err := t.store.Save(t.layout(durable, f)); err != nil {
+	if err := t.store.Save(blob); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
 	}
-	t.saved, t.scratch = durable, nil // what was saved may be a part of what the store gave: it is not ours to write to
+	t.saved, t.scratch = lasting, nil // the store may keep what it was given
 	t.anchor, t.owed = anchor, false
 	return nil
 }
@@ -292,12 +299,6 @@ func (t *TPM) anchored() clocks {
 		k.Time, k.Clock = 0, k.Clock/clockUpdate
 	}
 	return k
-}
-
-// layout puts a state blob together.
-func (t *TPM) layout(lasting []byte, f *fleeting) []byte {
-	w := wire.NewBE().Grow(len(lasting) + 1024).U16(stateVersion).U64(uint64(t.stamp.UnixMilli()))
-	return w.Bytes(marshal(&t.clocks)).Bytes(lasting).Bytes(marshal(f)).Out()
 }
 
 func (t *TPM) fleets() *fleeting {

@@ -136,7 +136,7 @@ type Writer struct {
 }
 
 // NewBE writes big-endian.
-func NewBE() *Writer { return AppendBE(nil) }
+func NewBE() *Writer { return AppendBE(make([]byte, 0, 64)) } // most of what is written is not much longer
 
 // AppendBE writes big-endian behind what buf holds.
 func AppendBE(buf []byte) *Writer { return &Writer{data: buf, big: true} }
@@ -195,7 +195,9 @@ func (w *Writer) Sized16(b []byte) *Writer {
 	if len(b) > 0xffff {
 		panic(fmt.Sprintf("wire: %d bytes do not fit a 16-bit size", len(b)))
 	}
-	return w.U16(uint16(len(b))).Bytes(b)
+	w.U16(uint16(len(b)))
+	w.data = append(w.data, b...)
+	return w
 }
 
 // Sized32 appends the length of b in 32 bits, then b.

@@ -14,11 +14,10 @@ func KDFa(alg uint16, key []byte, label string, contextU, contextV []byte, bits 
 	return clearSurplus(out, bits)
 }
 
-// kdfa fills out from the iteration counter on.
+// kdfa fills out from the iteration counter on, with a mac that has seen nothing yet.
 func kdfa(mac hash.Hash, label, contextU, contextV []byte, counter uint32, bits int, out []byte) {
 	var word [4]byte
-	for len(out) > 0 {
-		mac.Reset()
+	for {
 		binary.BigEndian.PutUint32(word[:], counter)
 		mac.Write(word[:])
 		mac.Write(label)
@@ -26,7 +25,10 @@ func kdfa(mac hash.Hash, label, contextU, contextV []byte, counter uint32, bits 
 		mac.Write(contextV)
 		binary.BigEndian.PutUint32(word[:], uint32(bits))
 		mac.Write(word[:])
-		out = out[copy(out, mac.Sum(nil)):]
+		if out = out[copy(out, mac.Sum(nil)):]; len(out) == 0 {
+			return
+		}
+		mac.Reset() // only now: it costs, and most keys are no longer than a digest
 		counter++
 	}
 }
@@ -101,6 +103,7 @@ func (s *KDFStream) Read(p []byte) (int, error) {
 		if len(s.rest) == 0 {
 			s.counter++
 			s.rest = make([]byte, s.mac.Size())
+			s.mac.Reset()
 			kdfa(s.mac, s.label, s.context, nil, s.counter, maxDerivationBits, s.rest)
 		}
 		n := copy(p[filled:], s.rest)
