@@ -52,6 +52,7 @@ type FileOptions struct {
 type FileStore struct {
 	dir        string
 	root       *os.Root // dir, whatever becomes of its name; no link leads out of it
+	folder     *os.File // dir once more, to make renames in it durable
 	lock       *os.File
 	mark       *mark
 	opts       FileOptions
@@ -81,6 +82,9 @@ func OpenFileStore(ctx context.Context, dir string, opts FileOptions) (*FileStor
 func (s *FileStore) occupy(ctx context.Context) (err error) {
 	if err := notForOthers(s.root, s.dir); err != nil {
 		return err
+	}
+	if s.folder, err = s.root.Open("."); err != nil {
+		return storeError(s.dir, err)
 	}
 	if s.lock, err = s.acquire(ctx); err != nil {
 		return err
@@ -124,7 +128,7 @@ func (s *FileStore) Discard() error {
 		}
 	}
 	s.forget()
-	return syncDir(s.root)
+	return syncDir(s.folder)
 }
 
 func (s *FileStore) forget() {
@@ -136,6 +140,9 @@ func (s *FileStore) forget() {
 func (s *FileStore) Close() error {
 	s.forget()
 	err := s.root.Close()
+	if s.folder != nil {
+		err = errors.Join(err, s.folder.Close())
+	}
 	if s.mark != nil {
 		err = errors.Join(err, s.mark.file.Close())
 	}
@@ -421,7 +428,7 @@ func (s *FileStore) replaceFile(name string, data []byte) (err error) {
 	if err := s.root.Rename(temp, name); err != nil {
 		return err
 	}
-	return syncDir(s.root)
+	return syncDir(s.folder)
 }
 
 func (s *FileStore) readFile(name string, limit int64) ([]byte, error) {

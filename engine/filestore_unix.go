@@ -28,15 +28,10 @@ func tryLock(f *os.File) (bool, error) {
 	}
 }
 
-// syncDir makes a rename durable.
-func syncDir(dir *os.Root) error {
-	d, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	// A file system that cannot sync a directory has made the rename durable in its own way, or never will.
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+// syncDir makes the renames in a folder durable. A file system that cannot sync one has done that in its own way, or never
+// will.
+func syncDir(dir *os.File) error {
+	if err := dir.Sync(); !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
 	return nil

@@ -42,7 +42,7 @@ func tryLock(f *os.File) (bool, error) {
 }
 
 // syncDir has nothing to do: NTFS journals the rename.
-func syncDir(*os.Root) error { return nil }
+func syncDir(*os.File) error { return nil }
 
 // notForOthers has nothing to do: who may write in a folder is in its access list, which makeDir set.
 func notForOthers(*os.Root, string) error { return nil }
