@@ -45,37 +45,38 @@ type Row struct {
 	Meaning string `json:"meaning"`
 }
 
-// Table lists every kind, by exit status. 0, 1 and 3 to 5 are those of tpm2-tools, 64 to 77 those of sysexits.h; 2 is
+// table lists every kind, by exit status. 0, 1 and 3 to 5 are those of tpm2-tools, 64 to 77 those of sysexits.h; 2 is
 // never chosen, because a crash of the Go runtime uses it. A status is never given a second meaning.
-func Table() []Row {
-	return []Row{
-		{Failed, 1, "failed, and no other class fits"},
-		{AuthRefused, 3, "the TPM refused the PIN or auth value"},
-		{NoTPM, 4, "no TPM could be reached"},
-		{TPMBusy, 4, "another program holds the TPM device"},
-		{TPMBlocked, 4, "the operating system does not let this command through"},
-		{Unsupported, 5, "this TPM or guest cannot do it"},
-		{PolicyMismatch, 6, "the PCRs or the policy differ from what the secret was sealed to"},
-		{WrongTPM, 6, "the object belongs to another TPM, or to this one before it was cleared"},
-		{AnswerNo, 7, "checked, and the answer is no"},
-		{Lockout, 8, "the TPM is in dictionary-attack lockout"},
-		{Usage, 64, "wrong usage"},
-		{BadInput, 65, "an input file or value is malformed"},
-		{MissingInput, 66, "an input file is missing"},
-		{Internal, 70, "a bug in vtpmctl"},
-		{OutputExists, 73, "the output file exists already"},
-		{OutputFailed, 73, "the output could not be written"},
-		{Temporary, 75, "temporary: run the same command again"},
-		{Timeout, 75, "the time limit ran out (--timeout)"},
-		{TPMFull, 75, "the TPM has no free slot for an object, a session or an NV index"},
-		{Permission, 77, "more privilege is needed"},
-		{Interrupted, 130, "interrupted"},
-	}
+var table = [...]Row{
+	{Failed, 1, "failed, and no other class fits"},
+	{AuthRefused, 3, "the TPM refused the PIN or auth value"},
+	{NoTPM, 4, "no TPM could be reached"},
+	{TPMBusy, 4, "another program holds the TPM device"},
+	{TPMBlocked, 4, "the operating system does not let this command through"},
+	{Unsupported, 5, "this TPM or guest cannot do it"},
+	{PolicyMismatch, 6, "the PCRs or the policy differ from what the secret was sealed to"},
+	{WrongTPM, 6, "the object belongs to another TPM, or to this one before it was cleared"},
+	{AnswerNo, 7, "checked, and the answer is no"},
+	{Lockout, 8, "the TPM is in dictionary-attack lockout"},
+	{Usage, 64, "wrong usage"},
+	{BadInput, 65, "an input file or value is malformed"},
+	{MissingInput, 66, "an input file is missing"},
+	{Internal, 70, "a bug in vtpmctl"},
+	{OutputExists, 73, "the output file exists already"},
+	{OutputFailed, 73, "the output could not be written"},
+	{Temporary, 75, "temporary: run the same command again"},
+	{Timeout, 75, "the time limit ran out (--timeout)"},
+	{TPMFull, 75, "the TPM has no free slot for an object, a session or an NV index"},
+	{Permission, 77, "more privilege is needed"},
+	{Interrupted, 130, "interrupted"},
 }
 
-// Exit is the exit status of k; a kind that is not in Table counts as Failed.
+// Table lists every kind, by exit status.
+func Table() []Row { return slices.Clone(table[:]) }
+
+// Exit is the exit status of k; a kind that is not in the table counts as Failed.
 func (k Kind) Exit() int {
-	for _, row := range Table() {
+	for _, row := range &table {
 		if row.Kind == k {
 			return row.Exit
 		}
