@@ -1,9 +1,9 @@
 // Command bench measures vtpmctl beside the programs that people use in its place, in one run, in turns, and prints
 // Markdown tables.
 //
-//	go run ./bench [-n ROUNDS]          commands, against tpm2-tools on one swtpm
-//	go run ./bench [-n ROUNDS] engine   the TPM engine, against swtpm
-//	go run ./bench -log FILE            only write the event log that the commands read
+//	go run ./bench [-n ROUNDS] [-only WORD]   commands, against tpm2-tools on one swtpm
+//	go run ./bench [-n ROUNDS] engine         the TPM engine, against swtpm
+//	go run ./bench -log FILE                  only write the event log that the commands read
 //
 // With the reference simulator as a third, which needs a C compiler: cd bench/gotpmtools && go run . speed.
 package main
@@ -21,6 +21,7 @@ import (
 
 func main() {
 	rounds := flag.Int("n", 21, "time each command this often")
+	word := flag.String("only", "", "time only the commands whose row has this `WORD` in its name")
 	logOnly := flag.String("log", "", "only write the event log that is read here to this `FILE`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -31,7 +32,7 @@ func main() {
 	case flag.Arg(0) == "engine":
 		err = rival.Race(ctx, os.Stdout, *rounds, nil)
 	case flag.NArg() == 0:
-		err = tools(ctx, os.Stdout, *rounds)
+		err = tools(ctx, os.Stdout, *rounds, *word)
 	default:
 		err = errors.New("what to measure? engine, or nothing for the commands")
 	}

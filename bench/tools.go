@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,12 @@ import (
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
 )
 
-// tools times vtpmctl against tpm2-tools and prints the table.
-func tools(ctx context.Context, w io.Writer, rounds int) error {
+// tools times vtpmctl against tpm2-tools in the rows whose name contains a word, and prints the table.
+func tools(ctx context.Context, w io.Writer, rounds int, word string) error {
+	rows := slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !strings.Contains(r.what, word) })
+	if len(rows) == 0 {
+		return fmt.Errorf("no row has %q in its name", word)
+	}
 	b, err := start(ctx)
 	if err != nil {
 		return err
@@ -116,6 +121,8 @@ var rows = []row{
 	logRow("60,000 events, as YAML of tpm2_eventlog", "show long.log -o tpm2", 0.2),
 	logRow("60,000 events, as a table", "show long.log", 0.2),
 	logRow("60,000 events, as JSON lines", "show long.log -o jsonl", 0.2),
+	logRow("60,000 events, as JSON", "show long.log -o json", 0.2),
+	logRow("60,000 events, as YAML", "show long.log -o yaml", 0.2),
 	logRow("60,000 events, replayed only", "replay long.log", 0.2),
 }
 
@@ -183,11 +190,12 @@ func menuLog() []byte {
 	return synth.ShimGRUB(machine).Log
 }
 
-// longLog has 60,000 commands of GRUB.
+// longLog has 60,000 commands, logged as GRUB does.
 func longLog() []byte {
 	b := synth.Agile(eventlog.SHA256)
 	for i := range 60000 {
-		b.Data(8, eventlog.EVIPL, fmt.Appendf(nil, "grub_cmd: menuentry number %d\x00", i))
+		command := fmt.Sprintf("menuentry number %d", i)
+		b.Event(8, eventlog.EVIPL, []byte(command), []byte("grub_cmd: "+command+"\x00"))
 	}
 	return b.Recording().Log
 }

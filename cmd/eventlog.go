@@ -223,13 +223,15 @@ func (d eventlogDoc) Table(t *out.Table) {
 // get the room of "unbound", which every header event is.
 func (d eventlogDoc) widths() []int {
 	w := []int{1, len("PCR"), len("TYPE"), len("unbound")}
+	last := 0
 	for e := range d.events() {
-		w[0] = max(w[0], len(strconv.Itoa(e.Number)))
+		last = max(last, e.Number)
 		w[2] = max(w[2], len(e.Type.String()))
 		if !isPCR(e) {
 			w[1] = max(w[1], len(registerOf(e)))
 		}
 	}
+	w[0] = len(strconv.Itoa(last))
 	if d.bank != 0 {
 		w = append(w, max(2*d.bank.Size(), len(d.bank.String())))
 	}

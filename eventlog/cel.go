@@ -211,9 +211,9 @@ func (e *Event) checkContent() (Check, bool) {
 	}
 	matched, missed := e.compare(data)
 	switch {
-	case matched == nil && missed == nil:
+	case matched+missed == 0:
 		return Check{Binding: Unchecked}, true
-	case missed == nil:
+	case missed == 0:
 		return Check{Binding: Bound, Rule: name}, true
 	}
 	return Check{Binding: Broken, Note: "the digest is not that of the " + name}, true

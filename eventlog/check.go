@@ -62,22 +62,18 @@ var (
 	}}
 
 	// GRUB measures the command, not the word in front of it; older builds include the NUL.
-	afterPrefix = rule{name: "text after the prefix", bytes: func(_ *Event, d Decoded) []byte {
-		if l, ok := d.(*Loader); ok && l.Producer == "grub" {
-			return bytes.TrimSuffix(l.hashed, []byte{0})
-		}
-		return nil
+	afterPrefix = rule{name: "text after the prefix", bytes: func(e *Event, _ Decoded) []byte {
+		_, text := grubText(e.Data)
+		return bytes.TrimSuffix(text, []byte{0})
 	}}
-	afterPrefixNUL = rule{name: "text after the prefix, with its NUL", bytes: func(_ *Event, d Decoded) []byte {
-		if l, ok := d.(*Loader); ok && l.Producer == "grub" {
-			return l.hashed
-		}
-		return nil
+	afterPrefixNUL = rule{name: "text after the prefix, with its NUL", bytes: func(e *Event, _ Decoded) []byte {
+		_, text := grubText(e.Data)
+		return text
 	}}
 
 	sectionName = rule{name: "section name", bytes: func(_ *Event, d Decoded) []byte {
 		if l, ok := d.(*Loader); ok && l.What == "section" {
-			return l.hashed
+			return append([]byte(l.Text), 0)
 		}
 		return nil
 	}}
@@ -163,14 +159,14 @@ func (e *Event) check(d Decoded) Check {
 		}
 		matched, missed := e.compare(data)
 		switch {
-		case matched == nil && missed == nil:
+		case matched+missed == 0:
 			return Check{Binding: Unchecked}
-		case missed == nil && r.label:
+		case missed == 0 && r.label:
 			return Check{Binding: Label, Rule: r.name}
-		case missed == nil:
+		case missed == 0:
 			return Check{Binding: Bound, Rule: r.name, Quirk: r.quirk}
-		case matched != nil:
-			split = fmt.Sprintf("%s: %v fit, %v do not", r.name, matched, missed)
+		case matched > 0:
+			split = fmt.Sprintf("%s: %v fit, %v do not", r.name, e.fitting(data, true), e.fitting(data, false))
 		}
 	}
 	switch {
@@ -205,17 +201,27 @@ func (e *Event) Covers(parts ...[]byte) bool {
 	return known > 0
 }
 
-// compare hashes data in every bank the event has a digest for.
-func (e *Event) compare(data []byte) (matched, missed []Alg) {
+// compare hashes data in every bank the event has a digest for, and counts those that fit.
+func (e *Event) compare(data []byte) (matched, missed int) {
 	for i := range e.Digests {
 		d := &e.Digests[i]
 		switch {
 		case !d.Alg.Known():
 		case d.Alg.fits(data, d.Value):
-			matched = append(matched, d.Alg)
+			matched++
 		default:
-			missed = append(missed, d.Alg)
+			missed++
 		}
 	}
 	return matched, missed
+}
+
+// fitting lists the banks whose digest is that of data, or those whose digest is not.
+func (e *Event) fitting(data []byte, fits bool) (banks []Alg) {
+	for i := range e.Digests {
+		if d := &e.Digests[i]; d.Alg.Known() && d.Alg.fits(data, d.Value) == fits {
+			banks = append(banks, d.Alg)
+		}
+	}
+	return banks
 }

@@ -14,8 +14,6 @@ type Loader struct {
 	Producer string `json:"producer"` // "grub", "shim", "systemd-stub", "systemd-boot", "seabios"
 	What     string `json:"what"`     // "command", "kernel_cmdline", "file", "variable", "section", "cmdline", "mbr"
 	Text     string `json:"text"`     // the command, path, name or command line
-
-	hashed []byte // the bytes the digest covers, where the data holds them
 }
 
 // Kind of boot loader events.
@@ -36,11 +34,20 @@ var grubPrefixes = []struct{ prefix, what string }{
 var shimVariables = map[string]bool{"MokList": true, "MokListX": true, "MokSBState": true, "MokDBState": true,
 	"MokListTrusted": true, "SbatLevel": true, "MokPolicy": true, "HSIStatus": true, "Shim": true}
 
-func decodeIPL(e *Event) (Decoded, error) {
-	for _, p := range grubPrefixes { // whatever follows: a command may hold any byte
-		if rest, found := bytes.CutPrefix(e.Data, []byte(p.prefix)); found {
-			return &Loader{Producer: "grub", What: p.what, Text: string(bytes.TrimRight(rest, "\x00")), hashed: rest}, nil
+// grubText splits what GRUB logs besides files into what it is and its text, which may hold any byte and is what GRUB
+// hashes; nil where it is something else.
+func grubText(data []byte) (what string, text []byte) {
+	for _, p := range grubPrefixes {
+		if text, found := bytes.CutPrefix(data, []byte(p.prefix)); found {
+			return p.what, text
 		}
+	}
+	return "", nil
+}
+
+func decodeIPL(e *Event) (Decoded, error) {
+	if what, text := grubText(e.Data); text != nil {
+		return &Loader{Producer: "grub", What: what, Text: string(bytes.TrimRight(text, "\x00"))}, nil
 	}
 	text, ok := printable(e.Data)
 	if !ok {
@@ -63,7 +70,7 @@ func decodeIPL(e *Event) (Decoded, error) {
 // decodeWideIPL reads what systemd's components measure: they log UTF-16.
 func decodeWideIPL(text string) Decoded {
 	if strings.HasPrefix(text, ".") && !strings.ContainsAny(text, " /") {
-		return &Loader{Producer: "systemd-stub", What: "section", Text: text, hashed: append([]byte(text), 0)}
+		return &Loader{Producer: "systemd-stub", What: "section", Text: text}
 	}
 	return &Loader{Producer: "systemd-boot", What: "cmdline", Text: text}
 }

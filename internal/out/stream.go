@@ -2,6 +2,7 @@ package out
 
 import (
 	"bufio"
+	"bytes"
 	"iter"
 	"strconv"
 	"strings"
@@ -67,14 +68,19 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 }
 
-// stringEnd is the index behind the string of JSON that starts at src[i].
+// stringEnd is the index behind the string of JSON that starts at src[i]: behind the next quote with an even number of
+// backslashes before it.
 func stringEnd(src []byte, i int) int {
-	for i++; src[i] != '"'; i++ {
-		if src[i] == '\\' {
-			i++
+	for i++; ; i++ {
+		i += bytes.IndexByte(src[i:], '"')
+		escapes := 0
+		for src[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
 		}
 	}
-	return i + 1
 }
 
 // appendIndented lays out JSON of one line as json.Indent does; src is of our own making and valid.

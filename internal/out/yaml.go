@@ -66,7 +66,7 @@ func (y *yamlWriter) nested(isMap bool, depth int, inList bool) {
 		if isMap {
 			key := y.scalar()
 			y.at++ // the colon
-			y.out = append(appendKey(y.out, string(key[1:len(key)-1])), ':')
+			y.out = append(appendKey(y.out, key[1:len(key)-1]), ':')
 		} else {
 			y.out = append(y.out, '-', ' ')
 		}
@@ -77,9 +77,12 @@ func (y *yamlWriter) nested(isMap bool, depth int, inList bool) {
 
 // appendKey writes a key, escaped as in JSON, bare where no YAML reader takes it for anything but text: our keys are
 // snake_case words.
-func appendKey(dst []byte, k string) []byte {
-	bare := len(k) > 1 && k[0] >= 'a' && k[0] <= 'z' && strings.Trim(k, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-	switch k {
+func appendKey[T string | []byte](dst []byte, k T) []byte {
+	bare := len(k) > 1 && k[0] >= 'a' && k[0] <= 'z'
+	for i := range len(k) {
+		bare = bare && (k[i] == '_' || k[i] >= 'a' && k[i] <= 'z' || k[i] >= '0' && k[i] <= '9')
+	}
+	switch string(k) {
 	case "yes", "no", "on", "off", "true", "false", "null":
 		bare = false
 	}
