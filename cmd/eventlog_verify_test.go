@@ -90,7 +90,7 @@ func TestFieldsOfVerdictsAndDifferencesOfLogs(t *testing.T) {
 		{[]string{"verify", "-", "--against", at("values")}, slices.Concat(
 			[]string{"against", "broken", "checks", "data", "grammar", "notes", "outcome", "pcrs", "quotes", "schema", "source"},
 			below("checks", "name", "outcome", "text"), below("data", "bound", "label", "unbound"), below("pcrs", verdict...),
-			below("quotes", "aik", "bank", "event", "match", "pcrs"))},
+			below("quotes", "aik", "bank", "event", "made", "match", "pcrs"))},
 		{[]string{"diff", at("before"), "-"}, slices.Concat(
 			[]string{"after", "after_kind", "before", "before_kind", "differences", "equal", "pcrs", "schema", "unexplained", "volatile_pcrs"},
 			below("pcrs", "changes", "pcr", "same", "volatile"), below("pcrs.changes", "after", "before", "fields", "kind", "type"),
