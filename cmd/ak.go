@@ -262,7 +262,7 @@ func (a *app) akDeleteCommand() *cobra.Command {
 			if err := key.Delete(t); err != nil {
 				return nil, err
 			}
-			return deletedDoc{Handle: args[0], Name: key.Public.Name(), Changed: true}, nil
+			return deletedDoc{Handle: tpm.Hex(h).String(), Name: key.Public.Name(), Changed: true}, nil
 		},
 	})
 }

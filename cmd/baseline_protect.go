@@ -29,12 +29,15 @@ func (o *protectFlags) define(f *pflag.FlagSet) {
 	f.StringVar(&o.ownerFile, "owner-auth-file", "", "for --anchor: `FILE` with the owner password; - is stdin")
 }
 
-// named lets the index of --anchor be written.
+// named lets the index of --anchor be written, and spells it as baselines do, which are compared with it.
 func (o *protectFlags) named([]string) ([]tpm2.TPMHandle, error) {
 	if o.anchor == "" {
 		return nil, nil
 	}
 	index, err := baseline.ParseAnchor(o.anchor)
+	if err == nil {
+		o.anchor = tpm.Hex(index).String()
+	}
 	return []tpm2.TPMHandle{index}, err
 }
 

@@ -69,14 +69,7 @@ func (d logDiffDoc) values(t *out.Table) {
 	}
 	for _, u := range d.Unexplained {
 		t.Text("%s:%d", u.Bank.String(), u.PCR)
-		t.Field("  log", u.Replayed)
-		t.Field("  actual", u.Actual)
-		if u.Note != "" {
-			t.Field("  note", u.Note)
-		}
-		if u.Hypothesis != nil {
-			t.Field("  perhaps", u.Hypothesis.Text)
-		}
+		unexplainedFields(t, u.PCRVerdict)
 	}
 	differenceTable(t, d.Differences)
 }

@@ -53,14 +53,19 @@ func (d logVerdictDoc) differences(t *out.Table) {
 			continue
 		}
 		t.Text("%s:%d %s, %s", v.Bank.String(), v.PCR, registerName(d.log, v.PCR), string(v.State))
-		t.Field("  log", v.Replayed)
-		t.Field("  actual", v.Actual)
-		if v.Note != "" {
-			t.Field("  note", v.Note)
-		}
-		if v.Hypothesis != nil {
-			t.Field("  perhaps", v.Hypothesis.Text)
-		}
+		unexplainedFields(t, v)
+	}
+}
+
+// unexplainedFields shows what the log leads to and what the PCR holds, one below the other, and why that may be.
+func unexplainedFields(t *out.Table, v eventlog.PCRVerdict) {
+	t.Field("  log", v.Replayed)
+	t.Field("  actual", v.Actual)
+	if v.Note != "" {
+		t.Field("  note", v.Note)
+	}
+	if v.Hypothesis != nil {
+		t.Field("  perhaps", v.Hypothesis.Text)
 	}
 }
 

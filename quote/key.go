@@ -279,10 +279,10 @@ func (k *Key) Delete(t tpm.Sender) error {
 // ParseHandle reads a persistent handle that a user may give: those of the owner (part 2, section 7.4 and registry of
 // reserved handles: 0x81000000 to 0x817fffff).
 func ParseHandle(text string) (tpm2.TPMHandle, error) {
-	var n uint32
-	if _, err := fmt.Sscanf(text, "0x%x", &n); err != nil || fmt.Sprintf("0x%08x", n) != text || n>>23 != 0x81000000>>23 {
+	h, ok := tpm.ParseHandle(text)
+	if !ok || h>>23 != 0x81000000>>23 {
 		return 0, fail.E(fail.Usage, "%q is no persistent handle of the owner", text).
 			Hint("such handles are 0x81000000 to 0x817fffff")
 	}
-	return tpm2.TPMHandle(n), nil
+	return h, nil
 }

@@ -240,6 +240,9 @@ func TestAQuoteAndItsValuesBelongTogether(t *testing.T) {
 }
 
 func TestHandlesAreRead(t *testing.T) {
+	if h, err := quote.ParseHandle("0X8101000A"); err != nil || h != 0x8101000a {
+		t.Errorf("handle %x, error %v", h, err)
+	}
 	if h, err := quote.ParseHandle("0x81010001"); err != nil || h != 0x81010001 {
 		t.Errorf("handle %x, error %v", h, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/google/go-tpm/tpm2"
@@ -42,6 +43,13 @@ func (h Hex) String() string { return fmt.Sprintf("0x%08x", uint32(h)) }
 
 // MarshalText makes h a string in JSON.
 func (h Hex) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// ParseHandle reads a handle as String prints it, in digits of either case.
+func ParseHandle(text string) (tpm2.TPMHandle, bool) {
+	digits, ok := strings.CutPrefix(strings.ToLower(text), "0x")
+	n, err := strconv.ParseUint(digits, 16, 32)
+	return tpm2.TPMHandle(n), ok && err == nil && len(digits) == 8
+}
 
 // Manufacturer is who made the TPM.
 type Manufacturer struct {

@@ -24,12 +24,12 @@ var anchorAttributes = tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, AuthRead: 
 // ParseAnchor reads the handle of an NV index that a user may have: the registry of reserved handles gives owners 0x01800000
 // to 0x01bfffff.
 func ParseAnchor(text string) (tpm2.TPMHandle, error) {
-	var n uint32
-	if _, err := fmt.Sscanf(text, "0x%x", &n); err != nil || fmt.Sprintf("0x%08x", n) != text || n>>22 != 0x01800000>>22 {
+	h, ok := tpm.ParseHandle(text)
+	if !ok || h>>22 != 0x01800000>>22 {
 		return 0, fail.E(fail.Usage, "%q is no NV index of the owner", text).
 			Hint("such indices are 0x01800000 to 0x01bfffff; vtpmctl info lists those in use")
 	}
-	return tpm2.TPMHandle(n), nil
+	return h, nil
 }
 
 // WriteAnchor keeps a digest at an NV index, which is made where it does not exist. An index that is no anchor is left
