@@ -161,13 +161,14 @@ func (a *app) root(args []string) *cobra.Command {
 	wanted := a.branches()
 	if i := slices.IndexFunc(wanted, func(b branch) bool { return len(args) > 0 && b.name == args[0] }); i >= 0 {
 		wanted = wanted[i : i+1]
+	} else {
+		root.AddCommand(helpTopics()...)
 	}
 	for _, b := range wanted {
 		c := b.make()
 		c.GroupID = b.group
 		root.AddCommand(c)
 	}
-	root.AddCommand(helpTopics()...)
 	return root
 }
 

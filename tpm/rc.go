@@ -48,7 +48,7 @@ const (
 // of the layers of tpm2-tss are understood too.
 func Explain(cc tpm2.TPMCC, rc tpm2.TPMRC) Explanation {
 	code := uint32(rc)
-	switch _, windows := tbsCodes[code]; {
+	switch _, windows := tbsCodes()[code]; {
 	case windows, code>>16 == tbsFacility, code>>16 == tbsAPIFacility:
 		return explainTBS(code)
 	case code > 0xffff:
@@ -60,13 +60,13 @@ func Explain(cc tpm2.TPMCC, rc tpm2.TPMRC) Explanation {
 func explainTPM(cc tpm2.TPMCC, code uint32) Explanation {
 	base, where := splitPosition(code)
 	x := Explanation{Code: fmt.Sprintf("0x%03x", code), Layer: "tpm", Where: where}
-	entry, ok := tpmCodes[base]
+	entry, ok := tpmCodes()[base]
 	if !ok {
 		x.Kind, x.Means, x.Hints = fail.Failed, unnamed(code), []string{}
 		return x
 	}
 	x.Name = "TPM_RC_" + entry.name
-	if special, ok := commandCodes[commandCode{cc, base}]; ok {
+	if special, ok := commandCodes()[commandCode{cc, base}]; ok {
 		entry = special
 	}
 	x.Means, x.Kind, x.Hints = entry.means, entry.kind, entry.hints()
@@ -114,7 +114,7 @@ var tssLayers = map[uint32]string{
 
 func explainLayer(cc tpm2.TPMCC, code uint32) Explanation {
 	layer, low := tssLayers[code>>16&0xff], code&0xffff
-	entry, named := tssCodes[low]
+	entry, named := tssCodes()[low]
 	switch {
 	case code>>24 != 0 || layer == "":
 		return Explanation{
@@ -140,7 +140,7 @@ const (
 
 func explainTBS(code uint32) Explanation {
 	hex := fmt.Sprintf("0x%08x", code)
-	if entry, ok := tbsCodes[code]; ok {
+	if entry, ok := tbsCodes()[code]; ok {
 		return Explanation{
 			Code: hex, Name: entry.name, Layer: "tbs", Means: entry.means, Kind: entry.kind, Hints: entry.hints(),
 		}
@@ -165,12 +165,12 @@ func LookUp(s string) (Explanation, bool) {
 			Code: name, Name: entry.name, Layer: "linux", Means: entry.means, Kind: entry.kind, Hints: entry.hints(),
 		}, true
 	}
-	for base, entry := range tpmCodes {
+	for base, entry := range tpmCodes() {
 		if short, _ := strings.CutPrefix(name, "TPM_RC_"); short == entry.name {
 			return Explain(0, tpm2.TPMRC(base)), true
 		}
 	}
-	for code, entry := range tbsCodes {
+	for code, entry := range tbsCodes() {
 		if entry.name == name {
 			return explainTBS(code), true
 		}

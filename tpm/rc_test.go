@@ -94,8 +94,8 @@ func TestEveryExplanationIsWhole(t *testing.T) {
 		}
 		check(Explain(0, 0x80284000|low))
 	}
-	for special := range commandCodes {
-		if _, ok := tpmCodes[special.base]; !ok {
+	for special := range commandCodes() {
+		if _, ok := tpmCodes()[special.base]; !ok {
 			t.Errorf("%s has an entry for %#x, which has no name", CommandName(special.cc), special.base)
 		}
 		check(Explain(special.cc, tpm2.TPMRC(special.base)))
