@@ -36,18 +36,16 @@ func (w wrapper) seal(name, iv, data []byte) ([]byte, error) {
 
 // open is the inverse of seal. A wrong HMAC is TPM_RC_INTEGRITY.
 func (w wrapper) open(name, blob []byte, withIV bool) ([]byte, error) {
-	r := wire.BE(blob)
-	mac := r.Sized16()
-	if r.Err() != nil || len(mac) != crypt.HashSize(w.alg) {
-		return nil, rcIntegrity
+	mac, body, err := splitMAC(blob)
+	if err != nil {
+		return nil, err
 	}
-	body := r.Rest()
 	if !hmac.Equal(mac, w.mac(name, body)) {
 		return nil, rcIntegrity
 	}
 	var iv []byte
 	if withIV {
-		r = wire.BE(body)
+		r := wire.BE(body)
 		if iv = r.Sized16(); r.Err() != nil || len(iv) != crypt.BlockSize {
 			return nil, rcSize
 		}
@@ -55,6 +53,13 @@ func (w wrapper) open(name, blob []byte, withIV bool) ([]byte, error) {
 	}
 	body = slices.Clone(body)
 	return body, w.crypt(name, iv, body, false)
+}
+
+// splitMAC takes the HMAC or digest of a blob, a TPM2B_DIGEST, from what it protects.
+func splitMAC(blob []byte) (mac, body []byte, err error) {
+	c := &coder{r: wire.BE(blob)}
+	c.sized(&mac, maxDigest)
+	return mac, c.r.Rest(), c.err()
 }
 
 func (w wrapper) mac(name, body []byte) []byte {
@@ -102,13 +107,16 @@ func privateToSensitive(private, name []byte, parent *object) (*sensitive, error
 
 // decodeSensitive reads a TPM2B_SENSITIVE.
 func decodeSensitive(data []byte) (*sensitive, error) {
-	var b box[sensitive]
-	if len(data) < 2 || int(wire.BE(data).U16()) != len(data)-2 {
+	switch r := wire.BE(data); {
+	case len(data) < 2:
+		return nil, rcInsufficient
+	case int(r.U16()) != r.Len():
 		return nil, rcSize // told before anything inside is
 	}
-	if err := unmarshal(data, &b); err != nil {
+	s := new(sensitive)
+	if err := unmarshal(data[2:], s); err != nil {
 		return nil, err
 	}
-	b.V.Auth = trimAuth(b.V.Auth)
-	return &b.V, nil
+	s.Auth = trimAuth(s.Auth)
+	return s, nil
 }

@@ -299,3 +299,64 @@ func TestContextsTellWhatTheyAreOf(t *testing.T) {
 		t.Errorf("digest %x", got)
 	}
 }
+
+// What stands before the HMAC of a blob is judged first, with the codes that libtpms gives; the reference agrees but for contexts
+// with nothing to protect, which it breaks at.
+func TestBlobsThatHaveNoHMACAreRefusedForTheirSizes(t *testing.T) {
+	f := newFixture(t)
+	p := play(t, f)
+	srk := p.primary(eccStorage())
+	public := keyedHash(userAuth|noDA, nil, nullScheme)
+	blob := func(size uint16, n int) []byte { return b2(be(size, make([]byte, n))) }
+	for name, c := range map[string]struct {
+		blob                     []byte
+		load, duplicate, context uint32
+	}{
+		"half a size":               {b2([]byte{0}), 0x1da, 0x3da, 0x09a},
+		"no HMAC":                   {blob(0, 0), 0x1df, 0x3da, 0x1d5},
+		"an HMAC cut short":         {blob(32, 16), 0x1da, 0x3d5, 0x09a},
+		"more than any HMAC":        {blob(65, 100), 0x1d5, 0x3d5, 0x095},
+		"another hash's":            {blob(48, 100), 0x1df, 0x3d5, 0x1d5},
+		"a wrong one":               {blob(32, 100), 0x1df, 0x3d5, 0x1d5},
+		"a wrong one of a context":  {blob(64, 100), 0x1df, 0x3d5, 0x1df},
+		"nothing behind":            {blob(64, 64), 0x1df, 0x3ca, 0x1d5},
+		"too little for a context":  {blob(64, 64+8), 0x1df, 0x3d5, 0x1d5},
+		"enough to be some context": {blob(64, 64+9), 0x1df, 0x3d5, 0x1df},
+	} {
+		expect(t, name+" loaded", p.do(0x157, 1, []uint32{srk.handle}, c.blob, public).rc, c.load)
+		expect(t, name+" imported", p.do(0x156, 1, []uint32{srk.handle}, b2(), public, c.blob, b2(), nullScheme).rc, c.duplicate)
+		for _, saved := range []uint32{0x80000000, 0x80000001, 0x80000002, 0x02000000, 0x0300003f} {
+			expect(t, name+" as a context", p.plain(0x161, uint64(9), saved, hOwner, c.blob).rc, c.context)
+		}
+		for _, saved := range []uint32{0x80000003, 0x02000040, 0x03000040, 0x02080000} {
+			expect(t, "the context of no handle", p.plain(0x161, uint64(9), saved, hOwner, c.blob).rc, 0x1c4)
+		}
+	}
+}
+
+// The list of TPM2_PolicyOR is judged where it is read, the algorithms of TPM2_IncrementalSelfTest when all is read.
+func TestListsAreJudgedWhenTheReferenceDoes(t *testing.T) {
+	f := newFixture(t)
+	p := play(t, f)
+	s := []uint32{start(t, f, 3, 0xb, noSym).handle}
+	for i, c := range []struct {
+		got, want uint32
+	}{
+		{p.on(0x171, s, uint32(0)).rc, 0x1d5},
+		{p.on(0x171, s, uint32(1)).rc, 0x1d5},
+		{p.on(0x171, s, uint32(0), byte(0)).rc, 0x1d5},
+		{p.on(0x171, s, uint32(9)).rc, 0x1d5},
+		{p.on(0x171, s, uint32(2)).rc, 0x1da},
+		{p.on(0x171, s, uint16(0)).rc, 0x1da},
+		{p.on(0x171, s, uint32(2), b2(), b2(), byte(0)).rc, 0x095},
+		{p.on(0x171, s, uint32(2), b2(), b2()).rc, 0},
+		{p.plain(0x142, uint32(1), uint16(0x99)).rc, 0x1c4},
+		{p.plain(0x142, uint32(1), uint16(0x99), uint16(0)).rc, 0x095},
+		{p.plain(0x142, uint32(2), uint16(0x99)).rc, 0x1da},
+		{p.plain(0x142, uint32(1), uint16(0xb)).rc, 0},
+	} {
+		if c.got != c.want {
+			t.Errorf("case %d: response code 0x%x, want 0x%x", i, c.got, c.want)
+		}
+	}
+}

@@ -164,6 +164,12 @@ func TestEachListedCurveAndKeySizeIsAcceptedAndNoOtherIs(t *testing.T) {
 			t.Errorf("RSA %d: response code 0x%x", bits, rc)
 		}
 	}
+	small := newFixture(t, func(c *engine.Config) { c.Profile = engine.PC(); c.Profile.MaxRSA = 2048 })
+	for bits, want := range map[uint16]uint32{1024: 0, 2048: 0, 3072: 0x1c4, 4096: 0x1c4} {
+		if rc := testParms(t, small, uint16(1), uint16(0x10), uint16(0x10), bits, uint32(0)); rc != want {
+			t.Errorf("RSA %d where the profile has 2048: response code 0x%x, want 0x%x", bits, rc, want)
+		}
+	}
 	for _, c := range []struct {
 		alg, bits uint16
 		want      bool

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
-	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // symObject is a TPMT_SYM_DEF_OBJECT+.
@@ -25,13 +24,10 @@ func innerUnwrap(s *symDef, key, name, blob []byte, nameAlg uint16) ([]byte, err
 	if err := crypt.CFB(s.Alg, key, make([]byte, crypt.BlockSize), body, false); err != nil {
 		return nil, err
 	}
-	var digest digest2B
-	c := &coder{r: wire.BE(body)}
-	digest.code(c)
-	if err := c.err(); err != nil {
+	digest, data, err := splitMAC(body)
+	if err != nil {
 		return nil, err
 	}
-	data := c.r.Rest()
 	if !hmac.Equal(digest, crypt.Digest(nameAlg, data, name)) {
 		return nil, rcIntegrity
 	}

@@ -106,15 +106,12 @@ func (t *TPM) policyGetDigest(in *policySessionIn) (*policyGetDigestOut, error) 
 
 type policyORIn struct {
 	Session handle `tpm:"policy"`
-	List    digestList
+	List    branches
 }
 
 // policyOR is TPM2_PolicyOR.
 func (t *TPM) policyOR(in *policyORIn) (*none, error) {
 	s := t.sessions[in.Session]
-	if len(in.List) < 2 {
-		return nil, rcSize.param(1)
-	}
 	var all []byte
 	hit := s.trial()
 	for _, d := range in.List {

@@ -15,6 +15,7 @@ type coder struct {
 	r       *wire.Reader
 	w       *wire.Writer
 	version uint16 // of the state that is read
+	maxRSA  int    // bits of the largest RSA key that a command may be about; zero for any
 }
 
 // codable is a TPM structure.

@@ -78,7 +78,7 @@ func on(cc uint32, function any, set ...flags) *command {
 // run decodes the parameters, calls the function and encodes what it returns.
 func (cmd *command) run(t *TPM, handles []handle, params []byte) (*response, error) {
 	input := reflect.New(cmd.input)
-	if err := decodeInput(input.Elem(), handles, params); err != nil {
+	if err := t.decodeInput(input.Elem(), handles, params); err != nil {
 		return nil, err
 	}
 	result := cmd.function.Call([]reflect.Value{reflect.ValueOf(t), input})
@@ -99,11 +99,11 @@ func isTPM2B(t reflect.Type) bool {
 }
 
 // decodeInput fills the fields of a command's input. Errors carry the number of the parameter.
-func decodeInput(in reflect.Value, handles []handle, params []byte) error {
+func (t *TPM) decodeInput(in reflect.Value, handles []handle, params []byte) error {
 	for i, h := range handles {
 		in.Field(i).Set(reflect.ValueOf(h))
 	}
-	c := &coder{r: wire.BE(params)}
+	c := &coder{r: wire.BE(params), maxRSA: t.profile.MaxRSA}
 	for i := len(handles); i < in.NumField(); i++ {
 		codeField(c, in.Field(i))
 		if err := c.err(); err != nil {

@@ -81,7 +81,7 @@ type contextLoadOut struct{ Handle handle }
 // contextLoad is TPM2_ContextLoad.
 func (t *TPM) contextLoad(in *contextLoadIn) (*contextLoadOut, error) {
 	s := &in.Context
-	if s.Handle.kind() == htTransient && s.Handle > savedStClear {
+	if s.Handle.isSession() && !t.inRange(s.Handle) || s.Handle.kind() == htTransient && s.Handle > savedStClear {
 		return nil, rcValue.param(1)
 	}
 	if !t.hierarchyOf(s.Hierarchy).Enabled {
@@ -90,9 +90,9 @@ func (t *TPM) contextLoad(in *contextLoadIn) (*contextLoadOut, error) {
 	if s.Handle.kind() != htTransient {
 		return t.loadSession(s)
 	}
-	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, true)
+	body, err := t.openContext(s)
 	if err != nil {
-		return nil, atParam(err, 1)
+		return nil, err
 	}
 	o := new(object)
 	if err := unmarshal(body, o); err != nil {
@@ -105,9 +105,9 @@ func (t *TPM) contextLoad(in *contextLoadIn) (*contextLoadOut, error) {
 
 // loadSession brings a saved session back: the newest context of that session, and only once.
 func (t *TPM) loadSession(s *savedContext) (*contextLoadOut, error) {
-	body, err := t.contextWrapper(s).open(t.contextName(s), s.Blob, true)
+	body, err := t.openContext(s)
 	if err != nil {
-		return nil, atParam(err, 1)
+		return nil, err
 	}
 	i := t.savedSession(s.Handle)
 	if i < 0 || t.ram.SavedSessions[i].Number != s.Sequence {
@@ -123,6 +123,23 @@ func (t *TPM) loadSession(s *savedContext) (*contextLoadOut, error) {
 	t.ram.SavedSessions = slices.Delete(t.ram.SavedSessions, i, i+1)
 	t.sessions[s.Handle] = session
 	return &contextLoadOut{s.Handle}, nil
+}
+
+// openContext unwraps a context. What cannot be an HMAC is refused as the reference does: without a word on the parameter when it
+// does not decode.
+func (t *TPM) openContext(s *savedContext) ([]byte, error) {
+	const fingerprint = 8 // of the reference's contexts: the least there is to protect
+	mac, body, err := splitMAC(s.Blob)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(mac) != crypt.HashSize(contextHash) || len(body) <= fingerprint:
+		return nil, rcSize.param(1)
+	}
+	if body, err = t.contextWrapper(s).open(t.contextName(s), s.Blob, true); err != nil {
+		return nil, atParam(err, 1)
+	}
+	return body, nil
 }
 
 // contextWrapper protects contexts under the proof of their hierarchy: a Clear, which replaces the proof, voids them.

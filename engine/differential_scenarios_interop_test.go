@@ -35,6 +35,7 @@ func rawScenarios(t testing.TB) []scenario {
 		rawScenario(t, "duplication in every wrapping", playDuplicates),
 		rawScenario(t, "sessions and audit", playSessions),
 		rawScenario(t, "contexts", playContexts),
+		rawScenario(t, "blobs of nobody's making", playBlobs),
 		rawScenario(t, "PCR rights", playPCRRights),
 		rawScenario(t, "external keys", playExternal),
 		rawScenario(t, "startup and self-test", playStartup),
@@ -363,6 +364,26 @@ func playAttributes(p *player) {
 			}
 		}
 		p.flush(under.handle)
+	}
+	p.flush(srk.handle)
+}
+
+// playBlobs shows what is asked of a wrapped blob before its HMAC: the TPMs' own have sizes of their own, and what happens to
+// those cannot be compared.
+func playBlobs(p *player) {
+	srk := p.primary(eccStorage())
+	public := keyedHash(userAuth|noDA, nil, nullScheme)
+	object := keyedHash(userAuth|noDA|encDup, nil, nullScheme)
+	for _, size := range []uint16{0, 1, 20, 32, 48, 64, 65, 96, 0x820} {
+		for _, n := range []int{-2, -1, 0, 1, 16, 32, 60, 64, 100} {
+			blob := b2(append(be(size), make([]byte, 100)...)[:2+n])
+			p.do(0x157, 1, []uint32{srk.handle}, blob, public)                                                            // Load
+			p.do(0x156, 1, []uint32{srk.handle}, b2(), public, blob, b2(), nullScheme)                                    // Import
+			p.do(0x156, 1, []uint32{srk.handle}, b2(make([]byte, 16)), object, blob, b2(), []byte{0, 6, 0, 128, 0, 0x43}) // with an inner wrapping
+			for _, saved := range []uint32{0x80000000, 0x80000001, 0x80000002, 0x02000000, 0x03000001} {
+				p.plain(0x161, uint64(9), saved, hOwner, blob) // ContextLoad
+			}
+		}
 	}
 	p.flush(srk.handle)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -168,7 +169,10 @@ type incrementalSelfTestIn struct{ Algs algList }
 type incrementalSelfTestOut struct{ ToDo algList }
 
 // incrementalSelfTest is TPM2_IncrementalSelfTest: nothing is left to do.
-func (t *TPM) incrementalSelfTest(*incrementalSelfTestIn) (*incrementalSelfTestOut, error) {
+func (t *TPM) incrementalSelfTest(in *incrementalSelfTestIn) (*incrementalSelfTestOut, error) {
+	if slices.ContainsFunc(in.Algs, func(alg uint16) bool { return algorithms[alg] == 0 }) {
+		return nil, rcValue.param(1)
+	}
 	return &incrementalSelfTestOut{}, nil
 }
 
@@ -176,10 +180,7 @@ func (t *TPM) incrementalSelfTest(*incrementalSelfTestIn) (*incrementalSelfTestO
 type algList []uint16
 
 func (l *algList) code(c *coder) {
-	list(c, (*[]uint16)(l), maxAlgList, func(v *uint16) {
-		c.u16(v)
-		c.require(algorithms[*v] != 0, rcValue)
-	})
+	list(c, (*[]uint16)(l), maxAlgList, c.u16)
 }
 
 type getTestResultOut struct {

@@ -16,6 +16,7 @@ type Profile struct {
 	Persistent   int      // persistent objects
 	NVIndices    int      // NV indices
 	NVSpace      int      // bytes of NV data in all
+	MaxRSA       int      // bits of the largest RSA key; zero stands for 4096
 }
 
 // PC is the profile of a PC Client TPM, and the default.

@@ -116,6 +116,15 @@ type digestList []digest2B
 
 func (l *digestList) code(c *coder) { list(c, (*[]digest2B)(l), 8, func(d *digest2B) { d.code(c) }) }
 
+// branches is the TPML_DIGEST of TPM2_PolicyOR: one alone would be no choice.
+type branches digestList
+
+func (l *branches) code(c *coder) {
+	count := *c.r
+	c.require(count.U32() >= 2 || count.Err() != nil, rcSize)
+	(*digestList)(l).code(c)
+}
+
 // pcrBank is a TPMS_PCR_SELECTION: a bank and a bit for each PCR. Size is how many bytes the bitmap takes on the wire.
 type pcrBank struct {
 	Alg  uint16

@@ -58,6 +58,7 @@ func (p *publicParms) codeFor(c *coder, keyType uint16) {
 		p.Sym.codeKind(c, crypt.AlgNull)
 		p.Scheme.codeOf(c, rcValue, rsaSchemes)
 		c.oneOf(&p.KeyBits, rcValue, rsaKeyBits...)
+		c.require(c.maxRSA == 0 || int(p.KeyBits) <= c.maxRSA, rcValue)
 		c.u32(&p.Exponent)
 	case crypt.AlgECC:
 		p.Sym.codeKind(c, crypt.AlgNull)
