@@ -227,9 +227,19 @@ func TestTypesAreFoundByNameAndNumber(t *testing.T) {
 func TestSPDMAndReferenceEventsDecode(t *testing.T) {
 	path := wire.NewLE().U8(1).U8(1).U16(6).U8(0).U8(3).U8(0x7f).U8(0xff).U16(4).Out()
 	v1 := wire.NewLE().Bytes([]byte("SPDM Device Sec\x00")).U16(1).U16(0).U32(2).U32(1).
-		U8(1).U8(1).U16(4).U32(0).U64(uint64(len(path))).Bytes(path).U16(0).U16(16).U16(0x8086).U16(0x1234).U64(0).Out()
-	v2 := wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U8(0).U8(0).U32(0).U32(1).U32(1).U32(4).U64(9).
-		U64(uint64(len(path))).Bytes(path).U32(0).U16(0).U16(16).U16(0x10de).U16(0x2330).Out()
+		U8(1).U8(1).U16(5).U8(1).U16(2).U16(0xadde).U64(uint64(len(path))).Bytes(path).U16(0).U16(16).U16(0x8086).U16(0x1234).U64(0).Out()
+	v2 := func(state uint8, kind uint32, part []byte) []byte {
+		w := wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U8(state).U8(0).U32(0).U32(1).U32(kind).U32(uint32(len(part))).U64(9)
+		return w.U64(uint64(len(path))).Bytes(path).Bytes(part).U16(0).U16(16).U16(0x10de).U16(0x2330).Out()
+	}
+	chain := v2(0, 1, wire.NewLE().U16(0x120).U8(0).U8(0).U32(1).U16(0).U16(0).Bytes(make([]byte, 32)).
+		Bytes(synth.Certificate("Root")).Bytes(synth.Certificate("Device")).Out())
+	blocks := v2(4, 0, wire.NewLE().U16(0x120).U8(3).U8(0).U32(4).
+		U8(1).U8(1).U16(5).U8(3).U16(2).U16(0xadde).    // a digest of the firmware's configuration
+		U8(2).U8(1).U16(5).U8(0x86).U16(2).U16(0x0201). // the firmware's version itself
+		U8(9).U8(2).U16(1).U8(0xff).Out())              // not of the DMTF
+	nonce := wire.NewLE().Bytes([]byte("NvIndexDynamic \x00")).U16(1).Bytes(make([]byte, 6)).U64(9).Sized16([]byte("SPDM GET_MEASUREMENTS\x00")).
+		Sized16([]byte{0xaa, 0xbb}).Out()
 	rim := slices.Concat([]byte("SP800-155 Event3"), wire.NewLE().U32(343).Bytes(make([]byte, 16)).
 		U8(5).Bytes([]byte("Acme\x00")).U8(3).Bytes([]byte("VM\x00")).U8(2).Bytes([]byte("1\x00")).U8(3).Bytes([]byte("FW\x00")).
 		U32(343).U8(4).Bytes([]byte("2.0\x00")).U32(0).U32(0).Out())
@@ -238,9 +248,13 @@ func TestSPDMAndReferenceEventsDecode(t *testing.T) {
 		data    []byte
 		summary string
 	}{
-		{eventlog.EVEFISPDMFirmwareBlob, v1, "measurement of PCI device 8086:1234 at Pci(0x3,0x0)"},
-		{eventlog.EVEFISPDMFirmwareBlob, v2, "certificate chain of PCI device 10de:2330 at Pci(0x3,0x0)"},
-		{eventlog.EVNoAction, slices.Concat([]byte("NvIndexInstance\x00\x01\x00\x00\x00\x00\x00\x00\x00"), v2), "NvIndexInstance: certificate chain of PCI device 10de:2330"},
+		{eventlog.EVEFISPDMFirmwareBlob, v1, "measurement of PCI device 8086:1234 at Pci(0x3,0x0); 1, firmware: dead"},
+		{eventlog.EVEFISPDMFirmwareBlob, chain, "certificate chain of PCI device 10de:2330 at Pci(0x3,0x0); Root; Device"},
+		{eventlog.EVEFISPDMFirmwareConfig, blocks, "measurement of PCI device 10de:2330 at Pci(0x3,0x0); 1, firmware configuration: dead; " +
+			"2, firmware version: 0102; 9, specification 0x2: ff; its signature or certificate is not valid"},
+		{eventlog.EVEFISPDMFirmwareBlob, v2(0xff, 7, []byte("x")), "content of kind 7 of PCI device 10de:2330 at Pci(0x3,0x0); the device does not know SPDM"},
+		{eventlog.EVNoAction, nonce, "NvIndexDynamic : SPDM GET_MEASUREMENTS aabb"},
+		{eventlog.EVNoAction, slices.Concat([]byte("NvIndexInstance\x00\x01\x00\x00\x00\x00\x00\x00\x00"), chain), "NvIndexInstance: certificate chain of PCI device 10de:2330"},
 		{eventlog.EVNoAction, rim, "SP800-155 Event3: reference manifest 00000000-0000-0000-0000-000000000000 for Acme VM 1"},
 		{eventlog.EVNonhostInfo, append([]byte("GCE NonHostInfo\x00\x04"), make([]byte, 15)...), "Google confidential computing: AMD SEV-SNP"},
 		{eventlog.EVNoAction, []byte("StartupLocality\x00\x03"), "TPM2_Startup from locality 3"},

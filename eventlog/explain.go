@@ -263,7 +263,7 @@ func (t *teller) tellOf(e *Event, decoded Decoded, b Binding) {
 	case *COS:
 		t.say(tellOther, e, b, "the container's %s", d)
 	case *SPDM:
-		t.say(tellOther, e, b, "a device reported a %s", d)
+		t.tellOnce(tellOther, e, b, d.failed(), "a device reported a "+d.String())
 	case Text:
 		if e.Type == EVEFIAction || e.Type == EVAction || e.Type == EVOmitBootDeviceEvents {
 			t.say(tellChain, e, b, "firmware said: %s", d.Text)

@@ -71,6 +71,14 @@ func TestEventsOfManyMakersAreDecoded(t *testing.T) {
 		{"Windows' module by its first name", 13, eventlog.EVEventTag, module(0x7000d, le("n\x00t\x00\x00\x00")), "MODULE_ORIGINAL_FILENAME=nt"},
 		{"Windows' Secure Boot policy", 12, eventlog.EVEventTag,
 			tag(0x40010001, tag(0x50029, le(uint32(1), uint32(20), uint16(0x0b), uint16(32), uint32(5), uint32(2), digest))), "SBCP_INFO=2 signers, options 0x5"},
+		{"who signed Windows' policy", 13, eventlog.EVEventTag, tag(0x40010001, tag(0x50031,
+			le(uint32(6), uint32(22), uint16(1), uint16(4), uint16(3), uint16(1), "P\x00\x00\x00", uint8(2), "eu",
+				uint16(4), uint16(4), uint32(0x800c), uint16(2), "A\x00\x00\x00", "B\x00\x00\x00", "xy"))), "SI_POLICY_SIGNER=P by A"},
+		{"Windows' threads", 12, eventlog.EVEventTag, tag(0x40010001, tag(0x50014, le(uint64(2)))), "SMT_STATUS=on in firmware, off in Windows"},
+		{"Windows' disk", 12, eventlog.EVEventTag, tag(0x40010001, tag(0x50008, le(uint32(0x10004)))), "OSDEVICE=partition"},
+		{"Windows' network", 12, eventlog.EVEventTag, tag(0x40010001, tag(0x50008, le(uint32(0x30000)))), "OSDEVICE=network"},
+		{"Windows' secure launch", 20, eventlog.EVEventTag, tag(0xc0002, le(uint8(2))), "DRTM_SMM_LEVEL=2"},
+		{"Windows' secure launch on AMD", 19, eventlog.EVEventTag, tag(0xc0003, le("h")), "DRTM_AMD_SMM_HASH=68"},
 	} {
 		e := eventlog.Event{PCR: c.pcr, Type: c.kind, Data: c.data}
 		if d, err := e.Decode(); err != nil || d.String() != c.want {

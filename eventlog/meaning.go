@@ -58,8 +58,8 @@ var meanings = map[EventType]Meaning{
 	EVEFIGPTEvent2:            {"the partition table of the boot disk without its unique identifiers", coversData},
 	EVEFIHCRTMEvent:           {"code that was measured by hardware before the firmware ran", coversOutside},
 	EVEFIVariableAuthority:    {"the certificate or hash that let a program pass Secure Boot, and shim's own lists", coversData},
-	EVEFISPDMFirmwareBlob:     {"the firmware of a device, as the device reports it", coversOutside},
-	EVEFISPDMFirmwareConfig:   {"the settings of a device, as the device reports them", coversOutside},
+	EVEFISPDMFirmwareBlob:     {"the firmware of a device, as the device reports it", coversEither},
+	EVEFISPDMFirmwareConfig:   {"the settings of a device, as the device reports them", coversEither},
 	EVEFISPDMDevicePolicy:     {"the policy by which devices are authenticated", coversData},
 	EVEFISPDMDeviceAuthority:  {"the authority that vouched for a device", coversData},
 }

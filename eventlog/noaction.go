@@ -25,6 +25,7 @@ type Informative struct {
 	Signature string        `json:"signature"`
 	Reference *ReferenceRIM `json:"reference,omitempty"`
 	Device    *SPDM         `json:"device,omitempty"` // of a digest that went into an NV index, not a PCR
+	Nonce     *Nonce        `json:"nonce,omitempty"`
 	Component *Component    `json:"component,omitempty"`
 	Size      int           `json:"size"`
 	Data      Hex           `json:"data,omitempty"`
@@ -41,6 +42,8 @@ func (i *Informative) String() string {
 		return i.Signature + ": " + i.Component.Description + " " + i.Component.Measurement.String()
 	case i.Device != nil:
 		return i.Signature + ": " + i.Device.String()
+	case i.Nonce != nil:
+		return i.Signature + ": " + i.Nonce.Description + " " + i.Nonce.Data.String()
 	}
 	return fmt.Sprintf("%s (%d bytes)", i.Signature, i.Size)
 }
@@ -111,28 +114,33 @@ func decodeNoAction(e *Event) (Decoded, error) {
 		var err error
 		i.Component, err = parseComponent(body)
 		return i, err
-	case strings.HasPrefix(signature, "NvIndex"):
+	case signature == "NvIndexInstance":
+		r := wire.LE(body)
+		r.Bytes(2 + 6) // version, reserved
 		var err error
-		i.Device, err = parseNVIndex(signature, body)
+		i.Device, err = parseSPDM(wire.LE(r.Rest()))
+		return i, err
+	case strings.HasPrefix(signature, "NvIndexDynamic"):
+		var err error
+		i.Nonce, err = parseDynamic(body)
 		return i, err
 	}
 	return i, nil
 }
 
-// parseNVIndex reads NV_INDEX_INSTANCE_EVENT_LOG_DATA or NV_INDEX_DYNAMIC_EVENT_LOG_DATA (PFP 1.06): the digest of the
-// device data inside is in an NV index, where no replay of PCRs sees it.
-func parseNVIndex(signature string, body []byte) (*SPDM, error) {
+// Nonce is what one side gave in an exchange with a device, so that its answers are fresh.
+type Nonce struct {
+	Description string `json:"description"`
+	Data        Hex    `json:"data"`
+}
+
+// parseDynamic reads NV_INDEX_DYNAMIC_EVENT_LOG_DATA (PFP 1.06). What it says is in an NV index, where no replay of PCRs sees it.
+func parseDynamic(body []byte) (*Nonce, error) {
 	r := wire.LE(body)
-	r.Bytes(2 + 6) // version, reserved
-	if signature != "NvIndexInstance" {
-		r.U64()
-		r.Sized16() // description
-		r.U16()
-	}
-	if r.Err() != nil {
-		return nil, r.Err()
-	}
-	return parseSPDM(wire.LE(r.Rest()))
+	r.Bytes(2 + 6 + 8) // version, reserved, the number that binds it to an event of the device
+	n := &Nonce{Description: cString(r.Sized16())}
+	n.Data = Hex(r.Sized16())
+	return n, r.Err()
 }
 
 // parseReference reads TCG_Sp800_155_PlatformId_Event, which ends after the GUID, and its later versions.

@@ -70,7 +70,7 @@ const (
 
 // isSIPA tells Windows' tagged events from firmware's: by register and by the number of the first record.
 func isSIPA(e *Event) bool {
-	if len(e.Data) < 8 || (e.PCR < 11 || e.PCR > 14) && e.PCR < pcrCount && e.PCR != 17 && e.PCR != 18 {
+	if len(e.Data) < 8 || (e.PCR < 11 || e.PCR > 14) && (e.PCR < firstDynamic || e.PCR > lastDynamic) && e.PCR < pcrCount {
 		return false
 	}
 	id := binary.LittleEndian.Uint32(e.Data)
@@ -144,6 +144,9 @@ const (
 	formRevoked                  // SIPAEVENT_REVOCATION_LIST_PAYLOAD
 	formKey                      // SIPAEVENT_VSM_IDK_INFO_PAYLOAD
 	formCustom                   // SIPAEVENT_SBCP_INFO_PAYLOAD_V1
+	formSigner                   // SIPAEVENT_SI_POLICY_SIGNER_PAYLOAD
+	formThreads                  // whether processors run two threads
+	formDevice                   // what Windows boots from
 )
 
 // sipaTable names the records (wbcl.h of the Windows SDK).
@@ -169,20 +172,20 @@ var sipaTable = map[uint32]struct {
 	0x00050001: {"OSKERNELDEBUG", formBool}, 0x00050002: {"CODEINTEGRITY", formBool},
 	0x00050003: {"TESTSIGNING", formBool}, 0x00050004: {"DATAEXECUTIONPREVENTION", formNumber},
 	0x00050005: {"SAFEMODE", formBool}, 0x00050006: {"WINPE", formBool},
-	0x00050007: {"PHYSICALADDRESSEXTENSION", formNumber}, 0x00050008: {"OSDEVICE", formNumber},
+	0x00050007: {"PHYSICALADDRESSEXTENSION", formNumber}, 0x00050008: {"OSDEVICE", formDevice},
 	0x00050009: {"SYSTEMROOT", formText}, 0x0005000a: {"HYPERVISOR_LAUNCH_TYPE", formNumber},
 	0x0005000b: {"HYPERVISOR_PATH", formText}, 0x0005000c: {"HYPERVISOR_IOMMU_POLICY", formNumber},
 	0x0005000d: {"HYPERVISOR_DEBUG", formBool}, 0x0005000e: {"DRIVER_LOAD_POLICY", formNumber},
 	0x0005000f: {"SI_POLICY", formPolicy}, 0x00050010: {"HYPERVISOR_MMIO_NX_POLICY", formNumber},
 	0x00050011: {"HYPERVISOR_MSR_FILTER_POLICY", formNumber}, 0x00050012: {"VSM_LAUNCH_TYPE", formNumber},
-	0x00050013: {"OS_REVOCATION_LIST", formRevoked}, 0x00050014: {"SMT_STATUS", formNumber},
+	0x00050013: {"OS_REVOCATION_LIST", formRevoked}, 0x00050014: {"SMT_STATUS", formThreads},
 	0x00050020: {"VSM_IDK_INFO", formKey}, 0x00050021: {"FLIGHTSIGNING", formBool},
 	0x00050022: {"PAGEFILE_ENCRYPTION_ENABLED", formBool}, 0x00050023: {"VSM_IDKS_INFO", formKey},
 	0x00050024: {"HIBERNATION_DISABLED", formBool}, 0x00050025: {"DUMPS_DISABLED", formBool},
 	0x00050026: {"DUMP_ENCRYPTION_ENABLED", formBool}, 0x00050027: {"DUMP_ENCRYPTION_KEY_DIGEST", formHex},
 	0x00050028: {"LSAISO_CONFIG", formNumber}, 0x00050029: {"SBCP_INFO", formCustom},
-	0x00050030: {"HYPERVISOR_BOOT_DMA_PROTECTION", formBool}, 0x00050031: {"SI_POLICY_SIGNER", formHex},
-	0x00050032: {"SI_POLICY_UPDATE_SIGNER", formHex}, 0x00050033: {"REFS_VOLUME_CHECKPOINT_RECORD_CHECKSUM", formHex},
+	0x00050030: {"HYPERVISOR_BOOT_DMA_PROTECTION", formBool}, 0x00050031: {"SI_POLICY_SIGNER", formSigner},
+	0x00050032: {"SI_POLICY_UPDATE_SIGNER", formSigner}, 0x00050033: {"REFS_VOLUME_CHECKPOINT_RECORD_CHECKSUM", formHex},
 	0x00050034: {"REFS_ROLLBACK_PROTECTION_FROZEN_VOLUME_CHECKSUM", formHex},
 	0x00050035: {"REFS_ROLLBACK_PROTECTION_USER_PAYLOAD_HASH", formHex},
 	0x00050036: {"REFS_ROLLBACK_PROTECTION_VERIFICATION_SUCCEEDED", formBool},
@@ -236,6 +239,8 @@ func sipaValue(form sipaForm, data []byte) (value any, text string) {
 		return identityKey(data)
 	case form == formCustom && len(data) >= 20:
 		return customPolicy(data)
+	case form == formSigner && len(data) >= 16:
+		return policySigner(data)
 	case !isNumber:
 		if t, ok := utf16Text(data); ok {
 			return t, t
@@ -249,7 +254,13 @@ func sipaValue(form sipaForm, data []byte) (value any, text string) {
 		t := fmt.Sprintf("0x%x", n)
 		return t, t
 	case form == formTransfer:
-		t := transferName(n)
+		t := nth(n, "none", "OS loader", "resume", "utility", "no signature check", "hypervisor")
+		return t, t
+	case form == formThreads:
+		t := nth(n, "off in firmware, or not there", "on", "on in firmware, off in Windows")
+		return t, t
+	case form == formDevice:
+		t := deviceKind(n)
 		return t, t
 	case len(data) == 8:
 		return strconv.FormatUint(n, 10), strconv.FormatUint(n, 10) // a number in JSON holds 53 bits
@@ -303,10 +314,22 @@ func unlockFlags(flags uint32) []string {
 	return names
 }
 
-func transferName(n uint64) string {
-	names := []string{"none", "OS loader", "resume", "utility", "no signature check", "hypervisor"}
+// nth is the n-th of names, counted from 0, and the number where there is none.
+func nth(n uint64, names ...string) string {
 	if n < uint64(len(names)) {
 		return names[n]
+	}
+	return fmt.Sprintf("0x%x", n)
+}
+
+// deviceKind names an OSDEVICE_TYPE.
+func deviceKind(n uint64) string {
+	const disks = 0x00010001
+	if n >= disks && n < disks+7 {
+		return nth(n-disks, "hard disk", "removable disk", "CD-ROM", "partition", "file", "RAM disk", "virtual hard disk")
+	}
+	if n&0xffff == 0 {
+		return nth(n>>16, "unknown", "0x10000", "serial line", "network", "VMBus", "composite", "CimFS")
 	}
 	return fmt.Sprintf("0x%x", n)
 }
@@ -346,6 +369,47 @@ func siPolicy(data []byte) (any, string) {
 		p.Digest = Hex(r.Bytes(int(digestLen)))
 	}
 	return p, p.Name + " " + p.Version
+}
+
+// PolicySigner says who signed a code integrity policy, or who may sign its updates.
+type PolicySigner struct {
+	Root         uint32              `json:"root_id"` // MINCRYPT_KNOWN_ROOT_ID
+	Policy       string              `json:"policy"`
+	EKUs         []Hex               `json:"ekus"`
+	Certificates []PolicyCertificate `json:"certificates"`
+}
+
+// PolicyCertificate is a certificate of the chain, by its names and the digest of what was signed in it.
+type PolicyCertificate struct {
+	Publisher string `json:"publisher"`
+	Issuer    string `json:"issuer"`
+	Alg       string `json:"hash_algorithm"`
+	Digest    Hex    `json:"digest"`
+}
+
+func policySigner(data []byte) (any, string) {
+	r := wire.LE(data)
+	p := PolicySigner{Root: r.U32(), EKUs: []Hex{}, Certificates: []PolicyCertificate{}}
+	r.U32() // length of the certificates, which end the record
+	count, nameLen, ekuLen := r.U16(), r.U16(), r.U16()
+	r.U16() // number of EKUs
+	p.Policy = decodeUTF16(r.Bytes(int(nameLen)))
+	for ekus := wire.LE(r.Bytes(int(ekuLen))); ekus.Len() > 0; {
+		p.EKUs = append(p.EKUs, Hex(ekus.Bytes(int(ekus.U8()))))
+		if ekus.Err() != nil {
+			break
+		}
+	}
+	var names []string
+	for range count {
+		publisher, issuer, alg, size := r.U16(), r.U16(), r.U32(), r.U16()
+		c := PolicyCertificate{decodeUTF16(r.Bytes(int(publisher))), decodeUTF16(r.Bytes(int(issuer))), calg(alg), Hex(r.Bytes(int(size)))}
+		if r.Err() != nil {
+			break
+		}
+		p.Certificates, names = append(p.Certificates, c), append(names, c.Publisher)
+	}
+	return p, p.Policy + " by " + orNothing(strings.Join(names, ", "))
 }
 
 // RevocationList is the digest of a list of revoked boot components.

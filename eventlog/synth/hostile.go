@@ -208,6 +208,15 @@ func (c *catalogue) tables() {
 	c.event("a reference event cut short", 0, eventlog.EVNoAction, append([]byte("SP800-155 Event3"), bytes.Repeat([]byte{255}, 21)...))
 	c.event("a device event with a path of 2^64 bytes", 2, eventlog.EVEFISPDMFirmwareBlob,
 		wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U16(0).U32(0).U32(1).U32(0).U32(max32).U64(0).U64(max64).Out())
+	device := func(kind uint32, part []byte) []byte {
+		w := wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U16(0).U32(0).U32(1).U32(kind).U32(uint32(len(part))).U64(0).U64(0)
+		return w.Bytes(part).Out()
+	}
+	c.event("a device with 255 measurements that are not there", 2, eventlog.EVEFISPDMFirmwareBlob, device(0, []byte{0, 1, 255, 0, 2, 0, 0, 0}))
+	c.event("a device's measurement longer than its block", 2, eventlog.EVEFISPDMFirmwareBlob,
+		device(0, []byte{0, 1, 1, 0, 2, 0, 0, 0, 1, 1, 3, 0, 1, 255, 255}))
+	c.event("a device's chain of 20000 empty certificates", 2, eventlog.EVEFISPDMFirmwareBlob,
+		device(1, append(make([]byte, 44), bytes.Repeat([]byte{0x30, 0}, 20000)...)))
 	c.event("an H-CRTM component longer than its event", 0, eventlog.EVNoAction, []byte("H-CRTM CompMeas\x00\xffACM"))
 	c.event("an H-CRTM measurement of 64 KiB", 0, eventlog.EVNoAction, []byte("H-CRTM CompMeas\x00\x01a\x00\xff\xff\x0b\x00"))
 	engine := wire.NewLE().Bytes([]byte("IntelCSxEEvent01\x00\x00\x00\x00")).U32(2).Out()
@@ -227,7 +236,9 @@ func (c *catalogue) windows() {
 	c.event("20000 nested containers", 12, eventlog.EVEventTag, w.Out())
 	c.event("100000 records side by side", 12, eventlog.EVEventTag, bytes.Repeat(sipa(0x50002, nil), 100000))
 	c.event("a record of 4 GiB", 12, eventlog.EVEventTag, wire.NewLE().U32(0x40010001).U32(max32).U8(1).Out())
-	for _, id := range []uint32{0x20005, 0x5000f, 0x50020, 0x40002, 0x70001, 0x80080001} {
+	signer := wire.NewLE().U32(1).U32(max32).U16(0xffff).U16(0xffff).U16(0xffff).U16(0xffff).Bytes(make([]byte, 40)).Out()
+	c.event("a policy's signer with names longer than it", 12, eventlog.EVEventTag, boundary(sipa(0x50031, signer)))
+	for _, id := range []uint32{0x20005, 0x50031, 0x5000f, 0x50020, 0x40002, 0x70001, 0x80080001} {
 		for _, n := range []int{0, 1, 15, 16} {
 			c.event(fmt.Sprintf("record 0x%x of %d bytes", id, n), 12, eventlog.EVEventTag, boundary(sipa(id, bytes.Repeat([]byte{0xff}, n))))
 		}
