@@ -101,7 +101,7 @@ func isTPM2B(t reflect.Type) bool {
 // decodeInput fills the fields of a command's input. Errors carry the number of the parameter.
 func (t *TPM) decodeInput(in reflect.Value, handles []handle, params []byte) error {
 	for i, h := range handles {
-		in.Field(i).Set(reflect.ValueOf(h))
+		in.Field(i).SetUint(uint64(h))
 	}
 	c := &coder{r: wire.BE(params), maxRSA: t.profile.MaxRSA}
 	for i := len(handles); i < in.NumField(); i++ {
@@ -116,13 +116,16 @@ func (t *TPM) decodeInput(in reflect.Value, handles []handle, params []byte) err
 	return nil
 }
 
+// usualResponse is room for the parameters of most responses, in bytes. A longer one makes itself more.
+const usualResponse = 512
+
 func encodeOutput(out reflect.Value, returnsHandle bool) *response {
 	res := &response{}
 	first := 0
 	if returnsHandle {
 		res.handle, first = handle(out.Field(0).Uint()), 1
 	}
-	c := &coder{w: wire.NewBE()}
+	c := &coder{w: wire.AppendBE(make([]byte, 0, usualResponse))}
 	for i := first; i < out.NumField(); i++ {
 		codeField(c, out.Field(i))
 	}

@@ -197,7 +197,7 @@ func (t *TPM) respond(x *execution, out *response) ([]byte, error) {
 	} else if err := t.auditCommand(x, out.params); err != nil {
 		return nil, err
 	}
-	w := wire.NewBE().U16(x.tag).U32(0).U32(uint32(rcSuccess))
+	w := wire.AppendBE(make([]byte, 0, headerSize+8+len(params)+len(auths))).U16(x.tag).U32(0).U32(uint32(rcSuccess))
 	if x.returns {
 		w.U32(uint32(out.handle))
 	}
@@ -206,7 +206,7 @@ func (t *TPM) respond(x *execution, out *response) ([]byte, error) {
 	} else {
 		w.Bytes(params)
 	}
-	res := slices.Clip(w.Out())
+	res := w.Out()
 	binary.BigEndian.PutUint32(res[2:], uint32(len(res)))
 	return res, nil
 }

@@ -214,13 +214,13 @@ type pcrReadOut struct {
 
 // pcrRead is TPM2_PCR_Read: the first eight of the selected PCRs, and which those are.
 func (t *TPM) pcrRead(in *pcrReadIn) (*pcrReadOut, error) {
-	out := &pcrReadOut{Counter: t.ram.PCRCounter, Selection: t.availablePCRs(in.Selection)}
+	out := &pcrReadOut{t.ram.PCRCounter, t.availablePCRs(in.Selection), make(digestList, 0, 8)}
 	for i := range out.Selection {
 		s := &out.Selection[i]
 		for p := range maxPCRs {
 			switch {
 			case !s.has(p):
-			case len(out.Digests) == 8:
+			case len(out.Digests) == cap(out.Digests):
 				s.Mask &^= 1 << p
 			default:
 				out.Digests = append(out.Digests, t.bank(s.Alg).Values[p])

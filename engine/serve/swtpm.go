@@ -115,28 +115,40 @@ func (s *Server) swtpmData(_ context.Context, conn net.Conn) error {
 
 var errTooLarge = errors.New("a command larger than the TPM takes")
 
+// headerSize is that of a TPM command: tag, size, code.
+const headerSize = 10
+
+// peekHeader looks at the header of the next command. A connection that ends within one has lost something.
+func peekHeader(r *bufio.Reader) ([]byte, error) {
+	head, err := r.Peek(headerSize)
+	if err == io.EOF && len(head) > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return head, err
+}
+
 // readCommand reads a command as long as its header says; one that claims to be shorter than a header is the header.
 // TCG's simulator header (TPM_SEND_COMMAND, locality, size) may stand before it: then it comes with a locality, and the
 // response is to be framed too.
 func readCommand(r *bufio.Reader) (locality *uint8, command []byte, err error) {
-	head := make([]byte, 10)
-	if _, err := io.ReadFull(r, head); err != nil {
+	head, err := peekHeader(r)
+	if err != nil {
 		return nil, nil, err
 	}
 	if binary.BigEndian.Uint32(head) == simSendCommand {
-		locality = &head[4]
-		rest := make([]byte, 9)
-		if _, err := io.ReadFull(r, rest); err != nil {
+		of := head[4]
+		locality = &of
+		r.Discard(4 + 1 + 4) // cannot fail: it is buffered
+		if head, err = peekHeader(r); err != nil {
 			return nil, nil, err
 		}
-		head = append([]byte{head[9]}, rest...)
 	}
 	size := binary.BigEndian.Uint32(head[2:])
 	if size > maxCommand {
 		return nil, nil, fmt.Errorf("%w: %d bytes", errTooLarge, size)
 	}
-	command = append(head, make([]byte, max(0, int(size)-len(head)))...)
-	_, err = io.ReadFull(r, command[len(head):])
+	command = make([]byte, max(headerSize, size))
+	_, err = io.ReadFull(r, command)
 	return locality, command, err
 }
 
