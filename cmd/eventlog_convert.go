@@ -24,6 +24,7 @@ type convertDoc struct {
 
 	Anonymised bool             `json:"anonymised"`
 	Blanked    []eventlog.Blank `json:"blanked"` // what --anonymise took out
+	Left       []eventlog.Left  `json:"left"`    // and what may still tell of the machine
 }
 
 func (convertDoc) Schema() string { return "vtpmctl.eventlog-convert/v1" }
@@ -44,7 +45,13 @@ func (d convertDoc) Table(t *out.Table) {
 		t.Row(b.Event, b.PCR, b.Type, binding(eventlog.Check{Binding: b.Binding}), strings.Join(b.What, ", "))
 	}
 	t.Text("%d events lost what names this machine; of %d of them the digest covers it, and they read as BROKEN now.", len(d.Blanked), broken)
-	t.Text("The digests are as they were: the log replays to the same PCRs. Look through it before you share it.")
+	t.Text("The digests are as they were: the log replays to the same PCRs. Look through it before you share it:")
+	if len(d.Left) > 0 {
+		t.Head("LEFT", "EVENTS", "WHY")
+	}
+	for _, l := range d.Left {
+		t.Row(l.What, l.Events, l.Why)
+	}
 }
 
 // encodings are the formats a log is written in.
@@ -70,9 +77,10 @@ TCG's Canonical Event Log, which also hold IMA's and systemd's measurements. The
 the same. eventlog show -o tpm2 prints the YAML of tpm2_eventlog.
 
 --anonymise makes a log that can be shown to others: addresses of network cards, serial numbers, identifiers of disks,
-partitions and file systems, host names and network addresses become pseudonyms of the same length, the same one wherever
-they occur. The digests stay, so the PCRs replay; what a digest covered no longer fits it, and the result says where.
-Names of certificates, files and programs stay. What is in a name, such as that of a volume group, only a person can see.`,
+partitions and file systems, host names and network addresses, names of volumes and certificates of devices become pseudonyms
+of the same length, the same one wherever they occur. The digests stay, so the PCRs replay; what a digest covered no longer
+fits it, and the result says where. It also lists what stays and why, such as names of certificates and of files: what is in
+a name only a person can see.`,
 		example: "vtpmctl eventlog convert --to cel-json --out-file log.json\nvtpmctl eventlog convert dump.b64 --to agile --out-file boot.bin\n" +
 			"vtpmctl eventlog convert --anonymise --to agile --out-file share.bin",
 		args:  cobra.MaximumNArgs(1),
@@ -96,9 +104,10 @@ Names of certificates, files and programs stay. What is in a name, such as that 
 			if err != nil {
 				return nil, err
 			}
-			doc := convertDoc{Source: source, File: target, Format: to, Events: len(log.Events), Anonymised: anonymise, Blanked: []eventlog.Blank{}}
+			doc := convertDoc{Source: source, File: target, Format: to, Events: len(log.Events), Anonymised: anonymise, Blanked: []eventlog.Blank{}, Left: []eventlog.Left{}}
 			if anonymise {
 				log, doc.Blanked = log.Anonymise()
+				doc.Left = log.Left()
 			}
 			data, err := encode(log)
 			if err != nil {

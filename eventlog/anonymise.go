@@ -20,7 +20,7 @@ type Blank struct {
 // serial numbers, identifiers of disks, partitions and file systems, host names and network addresses, keys of Windows that
 // are made per machine. Each becomes a pseudonym of the same length, the same one wherever it occurs in the log. Digests
 // stay, so that the log replays to the same PCRs; an event whose digest covers what was taken out is broken from then on.
-// Names of certificates, files and programs stay: they are what a log is shared for.
+// Left tells what stays, such as the names of certificates, files and programs that a log is shared for.
 func (l *Log) Anonymise() (*Log, []Blank) {
 	copied := *l
 	copied.Events = slices.Clone(l.Events)
@@ -99,6 +99,12 @@ func (n *nameless) event(e *Event, decoded Decoded) {
 			start := 32 + 2*int(binary.LittleEndian.Uint64(e.Data[16:])) // behind the name, which was decoded
 			n.option(e.Data[start : start+len(d.content)])
 		}
+	case *SPDM:
+		n.device(e.Data, d)
+	case *Informative:
+		if d.Device != nil {
+			n.device(e.Data[24:], d.Device)
+		}
 	case *Windows:
 		n.windows(e.Data, 0)
 	case *Loader, *Tagged, *Systemd, *COS, Text, Opaque, *Blob:
@@ -106,7 +112,22 @@ func (n *nameless) event(e *Event, decoded Decoded) {
 	}
 }
 
-// gpt replaces the identifiers of the disk and of its partitions, not those of their types (UEFI, "GPT Header").
+// device replaces what is in the path of a device, and its certificates, which are of this one.
+func (n *nameless) device(data []byte, d *SPDM) {
+	n.path(data[d.path.from:d.path.to])
+	for _, c := range d.certificates {
+		n.bytes("certificate of a device", data[c.from:c.to])
+	}
+}
+
+// genericNames of partitions are those that installers give.
+var genericNames = []string{"", "EFI System", "EFI System Partition", "EFI system partition", "Microsoft reserved partition", "Basic data partition",
+	"BIOS boot", "boot", "root", "primary", "ESP", "Linux filesystem", "Linux swap", "swap", "home"}
+
+const volumeName = "name of a volume"
+
+// gpt replaces the identifiers of the disk and of its partitions, not those of their types (UEFI, "GPT Header"), and the names that
+// persons gave them.
 func (n *nameless) gpt(data []byte, partitions int) {
 	const disk, entrySize, entries = 56, 84, 100
 	n.guid(data[disk : disk+16])
@@ -114,6 +135,9 @@ func (n *nameless) gpt(data []byte, partitions int) {
 	for i := range partitions {
 		at := entries + i*each
 		n.guid(data[at+16 : at+32])
+		if name := data[at+56 : at+128]; !slices.Contains(genericNames, decodeUTF16(name)) {
+			n.replace(letters{name, 2}, 0, len(decodeUTF16(name)), volumeName)
+		}
 	}
 }
 
@@ -211,11 +235,17 @@ func (n *nameless) windows(data []byte, depth int) {
 	}
 }
 
+// volumeKeys are words of command lines whose values are names that a person gave to volumes.
+var volumeKeys = []string{"rd.lvm.lv=", "rd.lvm.vg=", "LABEL=", "PARTLABEL=", "ZFS=", "zfs:", "/dev/mapper/", "/dev/disk/by-label/",
+	"/dev/disk/by-partlabel/", "rd.luks.name=", "subvol="}
+
 // hostKeys are words of kernel command lines whose values name hosts, networks or serial numbers.
 var hostKeys = []string{
 	"ip=", "hostname=", "nfsroot=", "nfsaddrs=", "netroot=", "root=nfs", "nameserver=", "host=", "serial=", "ds=", "url=", "domain=",
 	"initiator=", "iscsi_initiator=", "iscsi_target_name=", "iscsi_target_ip=", "ifname=", "vlan=", "tang=", "cloud-config-url=",
 }
+
+var allKeys = slices.Concat(hostKeys, volumeKeys)
 
 // texts looks for identifiers in text of one byte a letter, and of two.
 func (n *nameless) texts(data []byte) {
@@ -321,29 +351,38 @@ func (n *nameless) digits(t letters, from, size int, what string) {
 	}
 }
 
-// host replaces the letters and digits of a value that names a host, and returns how far it went.
+// host replaces the letters and digits of a value that names a host or a volume, and returns how far it went.
 func (n *nameless) host(t letters, i int) int {
-	for _, key := range hostKeys {
+	for k, key := range allKeys {
 		if t.at(i) != key[0] || t.string(i, i+len(key)) != key {
 			continue
 		}
-		from, to := i+len(key), i+len(key)
+		to := i + len(key)
 		for c := t.at(to); c > ' ' && c != '"' && c != '\''; c = t.at(to) {
 			to++
 		}
-		if to == from {
+		if to == i+len(key) {
 			continue
 		}
-		number := n.number("host name or network address", t.string(from, to))
-		for k := to - 1; k >= from; k-- {
-			if isAlnum(t.at(k)) {
-				t.data[k*t.step] = 'x'
-				if number > 0 {
-					t.data[k*t.step], number = byte('0'+number%10), number/10
-				}
-			}
+		what := "host name or network address"
+		if k >= len(hostKeys) {
+			what = volumeName
 		}
+		n.replace(t, i+len(key), to, what)
 		return to - i
 	}
 	return 0
+}
+
+// replace makes a pseudonym of letters and digits.
+func (n *nameless) replace(t letters, from, to int, what string) {
+	number := n.number(what, t.string(from, to))
+	for k := to - 1; k >= from; k-- {
+		if isAlnum(t.at(k)) {
+			t.data[k*t.step] = 'x'
+			if number > 0 {
+				t.data[k*t.step], number = byte('0'+number%10), number/10
+			}
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/synth"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // namesMachine are identifiers that the boots of synth have, as text and as EFI stores them.
@@ -132,6 +133,9 @@ func TestWhatIsTakenOutOfText(t *testing.T) {
 		"hash 0123456789abcdef0123456789abcdef01234567":   "hash 0123456789abcdef0123456789abcdef01234567",
 		"type c12a7328-f81f-11d2-ba4b-00a0c93ec93b":       "type c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
 		"skip=10.1.2.3":                                   "skip=10.1.2.3",
+		"root=/dev/mapper/acme-root ro":                   "root=/dev/mapper/xxxx-xxx1 ro",
+		"rd.lvm.lv=acme/root":                             "rd.lvm.lv=xxxx/xxx1",
+		"root=LABEL=acme":                                 "root=LABEL=xxx1",
 	} {
 		log := mustParse(t, synth.Agile(eventlog.SHA256).Data(8, eventlog.EVIPL, []byte("grub_cmd: "+in+"\x00")).Recording().Log)
 		copied, _ := log.Anonymise()
@@ -174,6 +178,52 @@ func TestTheWayThroughAnyEncodingGivesTheSameLog(t *testing.T) {
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s through %s: %v, %d bytes of %d", name, form, err, len(got), len(want))
 			}
+		}
+	}
+}
+
+// A device's certificate and the serial number in its path are of one machine; the rest of what it says is not.
+func TestAnAnonymisedDeviceIsOneOfMany(t *testing.T) {
+	serial := []byte("SERIAL12")
+	path := wire.NewLE().U8(3).U8(23).U16(16).U32(1).Bytes(serial).U8(0x7f).U8(0xff).U16(4).Out()
+	chain := wire.NewLE().U16(0x120).U8(0).U8(0).U32(1).U16(0).U16(0).Bytes(make([]byte, 32)).
+		Bytes(synth.Certificate("Maker")).Bytes(synth.Certificate("Device 4711")).Out()
+	device := wire.NewLE().Bytes([]byte("SPDM Device Sec2")).U16(2).U16(0).U32(0).U32(1).U32(1).U32(uint32(len(chain))).U64(9).
+		U64(uint64(len(path))).Bytes(path).Bytes(chain).U16(0).U16(16).U16(0x10de).U16(0x2330).Out()
+	nv := slices.Concat([]byte("NvIndexInstance\x00"), []byte{1, 0, 0, 0, 0, 0, 0, 0}, device)
+	log := mustParse(t, synth.Agile(eventlog.SHA256).Data(2, eventlog.EVEFISPDMFirmwareBlob, device).Data(0, eventlog.EVNoAction, nv).Recording().Log)
+	text, blanks := anonymous(t, log)
+	if bytes.Contains(text, serial) || bytes.Contains(text, []byte("Device 4711")) || len(blanks) != 2 {
+		t.Errorf("%+v", blanks)
+	}
+	d, _ := mustParse(t, text).Events[1].Decode()
+	if s, ok := d.(*eventlog.SPDM); !ok || s.Device != "PCI device 10de:2330" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// What stays is told by what it is, for whoever shares the log.
+func TestWhatAnonymisingLeavesIsTold(t *testing.T) {
+	ima := []byte("10 1111111111111111111111111111111111111111 ima-ng sha256:1111111111111111111111111111111111111111111111111111111111111111 /home/alice/x\n")
+	for name, c := range map[string]struct {
+		log  []byte
+		want []string
+	}{
+		"Windows": {synth.Windows(synth.Default()).Log, []string{"names of certificates", "words of commands, programs and files",
+			"descriptions of boot options", "paths of programs", "paths and publishers of Windows' modules"}},
+		"IMA":     {ima, []string{"names of files that the kernel measured"}},
+		"nothing": {synth.Agile(eventlog.SHA256).Data(0, eventlog.EVSeparator, make([]byte, 4)).Recording().Log, nil},
+	} {
+		copied, _ := mustParse(t, c.log).Anonymise()
+		var got []string
+		for _, l := range copied.Left() {
+			got = append(got, l.What)
+			if l.Events == 0 || l.Why == "" {
+				t.Errorf("%s: %+v", name, l)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

@@ -20,7 +20,13 @@ type SPDM struct {
 	Alg          Alg            `json:"hash_algorithm,omitempty"`
 	Measurements []SPDMBlock    `json:"measurements,omitempty"`
 	Certificates []*Certificate `json:"certificates,omitempty"` // the root's first; its digest stands before them
+
+	path         span
+	certificates []span
 }
+
+// span is where something stands in the data that was decoded.
+type span struct{ from, to int }
 
 // SPDMBlock is a measurement block in the DMTF's form (DSP0274, "Measurement block").
 type SPDMBlock struct {
@@ -99,18 +105,20 @@ func parseSPDM(r *wire.Reader) (s *SPDM, err error) {
 	}
 	if pathLen > 0 {
 		var pathErr error
+		s.path = span{r.Offset(), r.Offset() + int(pathLen)}
 		s.Path, pathErr = parseDevicePath(r.Bytes(int(pathLen)))
 		err = errors.Join(err, pathErr)
 	}
 	if size > 0 {
-		err = errors.Join(err, s.part(kind, wire.LE(r.Bytes(size))))
+		at := r.Offset()
+		err = errors.Join(err, s.part(kind, wire.LE(r.Bytes(size)), at))
 	}
 	s.Device = deviceName(bus, r)
 	return s, errors.Join(err, r.Err())
 }
 
-// part reads DEVICE_SECURITY_EVENT_DATA_SUB_HEADER of version 2. Makers have kinds of their own, which are named and left.
-func (s *SPDM) part(kind uint32, r *wire.Reader) error {
+// part reads DEVICE_SECURITY_EVENT_DATA_SUB_HEADER of version 2, which stands at an offset. Makers have kinds of their own, which are named and left.
+func (s *SPDM) part(kind uint32, r *wire.Reader, at int) error {
 	if kind > 1 {
 		s.Content = fmt.Sprintf("content of kind %d", kind)
 		return nil
@@ -121,7 +129,7 @@ func (s *SPDM) part(kind uint32, r *wire.Reader) error {
 	if kind == 1 {
 		s.Content = "certificate chain"
 		s.Alg = spdmAlg(r.U32(), 0)
-		return s.chain(r)
+		return s.chain(r, at)
 	}
 	s.Alg = spdmAlg(r.U32(), 1)
 	return errors.Join(s.blocks(r, int(count)), r.Err())
@@ -160,9 +168,10 @@ func (s *SPDM) blocks(r *wire.Reader, count int) error {
 }
 
 // chain reads a certificate chain (DSP0274, "Certificate chain format"): the digest of the root, then certificates.
-func (s *SPDM) chain(r *wire.Reader) error {
+func (s *SPDM) chain(r *wire.Reader, at int) error {
 	r.Bytes(2 + 2 + s.Alg.Size()) // length, reserved, digest of the root
 	const most = 16
+	at += r.Offset()
 	for rest := r.Rest(); len(rest) > 0 && len(s.Certificates) < most; {
 		var one asn1.RawValue
 		after, err := asn1.Unmarshal(rest, &one)
@@ -170,7 +179,9 @@ func (s *SPDM) chain(r *wire.Reader) error {
 			return fmt.Errorf("certificate %d of the chain: %w", len(s.Certificates)+1, err)
 		}
 		c, _ := parseCertificate(one.FullBytes) // one without names has a fingerprint
-		s.Certificates, rest = append(s.Certificates, c), after
+		end := at + len(one.FullBytes)
+		s.Certificates, s.certificates = append(s.Certificates, c), append(s.certificates, span{at, end})
+		at, rest = end, after
 	}
 	return r.Err()
 }
