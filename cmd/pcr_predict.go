@@ -173,7 +173,7 @@ var changes = []struct {
 	{predict.Loader, "a new systemd-boot"},
 	{predict.LoaderConf, "a new loader.conf of systemd-boot"},
 	{predict.UKI, "a new unified kernel image"},
-	{predict.GRUBConfig, "a new grub.cfg; OLD=NEW where the old one is gone from its place"},
+	{predict.GRUBConfig, "a new grub.cfg; OLD=NEW where no copy of the old one is in /boot"},
 	{predict.Kernel, "a new kernel"},
 	{predict.Initrd, "a new initrd; OLD=NEW where several are used"},
 	{predict.Cmdline, "another kernel command line"},
@@ -223,7 +223,8 @@ which that does not give the present value is blocked, and so is one with an eve
 takes such an event over as it is. No TPM is opened: the present values are those the kernel shows, or --against FILE.
 
 A new kernel or initrd that lies beside the old one is booted by its own name; one from elsewhere takes the place of the
-old one. Under GRUB a new command line is a new grub.cfg: --grub-cfg alone says all of it. --or starts another future.
+old one. Under GRUB a new command line is a new grub.cfg: --grub-cfg alone says all of it, for the new file is run as GRUB
+would run it, with what the log of this boot shows of the machine. --or starts another future.
 
 LOG is that of this boot; without one it is the log of the running system. With --no-log there is none: only PCR 11 is
 foretold, as systemd-measure does.`,

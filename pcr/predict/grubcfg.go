@@ -42,6 +42,20 @@ func (p *plan) grubConfig(c Change) error {
 	return nil
 }
 
+// again runs the configuration of this boot once more, for the files that it reads may have changed: menu entries of their
+// own (Boot Loader Specification), the environment block, custom.cfg.
+func (p *plan) again() {
+	all := p.having(roleGRUBConfig)
+	if len(all) == 0 {
+		return
+	}
+	if s := all[len(all)-1]; s.loaded == nil && !s.changed {
+		if data := p.bytesOf(s); data != nil {
+			p.rerun(s, data, data) // what is not understood stays as it is
+		}
+	}
+}
+
 // config finds the step of the configuration that a change is about: the one that has the old content, or the name, or
 // the last one that was read, which the earlier ones only lead to.
 func (p *plan) config(c Change) (*step, error) {
@@ -115,8 +129,8 @@ func (p *plan) rerun(config *step, past, next []byte) (why string) {
 	return ""
 }
 
-// become makes GRUB's steps what it will measure: equal ones stay, of the others one takes the place of another of its
-// kind, and the rest is inserted or gone.
+// become makes GRUB's steps what it will measure: equal ones stay, of the others one takes the place of another that is
+// alike, and the rest is inserted or gone.
 func (p *plan) become(at int, steps []*step, was, will []grub.Event, disk *grubDisk) {
 	pairs := align(was, will)
 	for i, s := range steps {
@@ -213,8 +227,15 @@ func (p *plan) handOver(kernel, initrd string) {
 // maxAligned bounds the comparison of two logs.
 const maxAligned = 4 << 20
 
+// alike tells whether one event may be said to become the other.
+func alike(a, b grub.Event) bool {
+	one, _, _ := strings.Cut(a.Text, " ")
+	two, _, _ := strings.Cut(b.Text, " ")
+	return a.Kind == b.Kind && (a.Kind != grub.Command || one == two)
+}
+
 // align finds for each new event the old one that it takes the place of, or -1: the longest common subsequence first, and
-// in the gaps of that the next one of the same kind.
+// in the gaps of that the next one that is alike.
 func align(was, will []grub.Event) []int {
 	same := func(a, b grub.Event) bool { return a.Kind == b.Kind && a.Text == b.Text }
 	common := make([][]int32, len(was)+1)
@@ -234,7 +255,7 @@ func align(was, will []grub.Event) []int {
 	gap := func(i, j, iEnd, jEnd int) {
 		for ; j < jEnd; j++ {
 			pairs[j] = -1
-			if n := slices.IndexFunc(was[i:iEnd], func(o grub.Event) bool { return o.Kind == will[j].Kind }); n >= 0 {
+			if n := slices.IndexFunc(was[i:iEnd], func(o grub.Event) bool { return alike(o, will[j]) }); n >= 0 {
 				pairs[j] = i + n
 				i += n + 1
 			}

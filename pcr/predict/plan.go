@@ -71,7 +71,10 @@ func (p *plan) assume(numbers []int) {
 
 // outdated deals with files that changed since the boot, and that no change names: the next boot would use them.
 func (p *plan) outdated(useDisk bool) error {
-	for _, s := range p.steps {
+	if useDisk {
+		p.again()
+	}
+	for _, s := range slices.Clone(p.steps) {
 		if s.loaded == nil || s.gone {
 			continue
 		}
@@ -80,8 +83,13 @@ func (p *plan) outdated(useDisk bool) error {
 				return err
 			}
 		}
-		if s.loaded != nil {
-			s.block(fmt.Sprintf("%s has changed since this boot", s.loaded.Path))
+		if s.loaded == nil {
+			continue
+		}
+		why := fmt.Sprintf("%s has changed since this boot", s.loaded.Path)
+		s.block(why)
+		if s.role == roleGRUBConfig {
+			p.blockCommands(s, why)
 		}
 	}
 	return nil

@@ -420,7 +420,7 @@ func TestWhatChangedOnDiskIsTakenOrBlocks(t *testing.T) {
 	}{
 		"a kernel under GRUB":         {synth.ShimGRUB, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9}, nil},
 		"an initrd under GRUB":        {synth.ShimGRUB, func(m *synth.Machine) { m.Initrd = []byte("2") }, []int{9}, nil},
-		"a grub.cfg":                  {synth.ShimGRUB, func(m *synth.Machine) { m.Cmdline = "quiet" }, []int{9}, []int{8, 9}},
+		"a grub.cfg":                  {synth.ShimGRUB, func(m *synth.Machine) { m.Cmdline = "quiet" }, []int{8, 9}, []int{8, 9}},
 		"a loader.conf":               {synth.SystemdBoot, func(m *synth.Machine) { m.LoaderConf = "timeout 7\n" }, []int{5}, nil},
 		"a systemd-boot":              {synth.SystemdBoot, func(m *synth.Machine) { m.SystemdBoot = synth.NewKernel("no") }, []int{4}, nil},
 		"a shim":                      {synth.ShimGRUB, func(m *synth.Machine) { m.Shim = synth.NewKernel("no") }, []int{4}, []int{7}},
@@ -441,6 +441,21 @@ func TestWhatChangedOnDiskIsTakenOrBlocks(t *testing.T) {
 			checkValues(t, f, c.boot(after), c.still)
 		})
 	}
+}
+
+// A copy of the old grub.cfg, wherever it lies in /boot, is as good as the old one, and does not hide the new one.
+func TestACopyOfTheOldConfigurationIsFound(t *testing.T) {
+	before, after := synth.OnDisk(), synth.OnDisk()
+	after.Cmdline, after.GRUBConfig = "quiet", after.GRUBConfig+"\nset x=1"
+	_, tree := diskOf(after)
+	tree["boot/grub/booted.cfg"] = &fstest.MapFile{Data: before.Files()["boot/grub/grub.cfg"]}
+	machine := machineOf(t, synth.ShimGRUB(before), rootsOf(tree))
+	checkValues(t, machine.Current(), synth.ShimGRUB(before), []int{8, 9})
+	f, err := machine.Predict(predict.Future{Disk: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkValues(t, f, synth.ShimGRUB(after), nil)
 }
 
 // TestOldSystemdBootHandsOnTheCommandLineOfAnImage is about versions before 254, where it is in PCR 12 too.

@@ -202,7 +202,7 @@ func (m *Machine) shareOrigins() {
 				continue
 			}
 			for _, t := range m.steps {
-				if t.role == to && t.grade == Copied && t.loaded == nil {
+				if t.role == to && t.loaded == nil && (t.grade == Copied || t.origin.File != "" && t.origin.File == s.origin.File) {
 					t.loaded = s.loaded
 				}
 			}

@@ -53,8 +53,10 @@ func (m *Machine) look(e *eventlog.Event) *step {
 			s.loaded = &f
 		}
 	}
-	if o, ok := m.disk.Find(e); ok {
+	if o, ok := m.disk.Find(e); ok { // a copy of what was measured does not make up for a file that has other content now
+		loaded := s.loaded
 		s.found(o)
+		s.loaded = loaded
 	}
 	return s
 }
