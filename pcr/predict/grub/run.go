@@ -13,7 +13,7 @@ import (
 const (
 	maxSteps   = 20_000
 	maxCommand = 1 << 16 // bytes of one command
-	maxNesting = 60
+	maxNesting = 30      // GRUB gives up at 64, and counts lists too
 )
 
 // stop says at which line a script cannot be followed further, and why.
