@@ -35,25 +35,33 @@ func AppendJSON(dst []byte, v any) ([]byte, error) {
 // 1.3). It differs from encoding/json in escaping all that could change how the text around it is shown.
 func AppendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		if c := s[i]; c >= 0x20 && c < 0x7f {
-			if c == '"' || c == '\\' {
-				dst = append(append(dst, s[start:i]...), '\\', c)
-				start = i + 1
-			}
-			i++
-			continue
+	for {
+		n := verbatim(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; s == "" {
+			return append(dst, '"')
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if broken := r == utf8.RuneError && size == 1; broken || unsafe(r) {
-			dst = append(dst, s[start:i]...)
+		r, size := utf8.DecodeRuneInString(s)
+		switch broken := r == utf8.RuneError && size == 1; {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case broken || unsafe(r):
 			dst = appendEscape(dst, r)
-			start = i + size
+		default:
+			dst = append(dst, s[:size]...)
 		}
-		i += size
+		s = s[size:]
 	}
-	return append(append(dst, s[start:]...), '"')
+}
+
+// verbatim is how many bytes at the start of s are ASCII that a string of JSON holds as it is.
+func verbatim(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c-' ' > '~'-' ' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // appendEscape writes a rune as JSON escapes it; those of more than 16 bits are tag characters, which carry no meaning.
