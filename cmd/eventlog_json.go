@@ -1,70 +1,61 @@
 package cmd
 
 import (
-	"encoding/base64"
-	"encoding/hex"
+	"cmp"
+	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/out"
 )
 
-// logLine is an event as one line of JSON: what reflection makes of eventlog.Record, in a fraction of the time. A test
-// compares the two.
+// logLine is an event as it is printed in JSON and YAML: what reflection makes of eventlog.Record, in a fraction of the
+// time. A test compares the two.
 type logLine struct {
-	event *eventlog.Event
-	banks []int // scratch: indices of digests
+	event  *eventlog.Event
+	banks  []int              // scratch: indices of digests
+	typeID string             // in hex, of the last event,
+	of     eventlog.EventType // which had this type
 }
 
-// AppendJSON writes the line.
-func (l *logLine) AppendJSON(dst []byte) ([]byte, error) {
+// Encode writes the event.
+func (l *logLine) Encode(x *out.Encoder) error {
 	e := l.event
 	decoded, check, note := e.Look()
-	dst = append(dst, `{"number":`...)
-	dst = strconv.AppendInt(dst, int64(e.Number), 10)
-	dst = append(dst, `,"offset":`...)
-	dst = strconv.AppendInt(dst, int64(e.Offset), 10)
-	dst = append(dst, `,"pcr":`...)
+	x.Open()
+	x.Field("number").Int(e.Number)
+	x.Field("offset").Int(e.Offset)
 	if isPCR(e) {
-		dst = strconv.AppendUint(dst, uint64(e.PCR), 10)
+		x.Field("pcr").Int(int(e.PCR))
 	} else {
-		dst = append(dst, `null,"register":`...)
-		dst = out.AppendQuoted(dst, registerOf(e))
+		x.Field("pcr").Null()
+		x.Field("register").Text(registerOf(e))
 	}
-	dst = append(dst, `,"type":`...)
-	dst = out.AppendQuoted(dst, e.Type.String())
-	dst = append(dst, `,"type_id":"0x`...)
-	for shift := 28; shift >= 0; shift -= 4 {
-		dst = append(dst, "0123456789abcdef"[e.Type>>shift&15])
+	if l.typeID == "" || l.of != e.Type {
+		l.typeID, l.of = fmt.Sprintf("0x%08x", uint32(e.Type)), e.Type
 	}
-	dst = append(dst, `","digests":{`...)
-	dst = l.digests(dst)
-	dst = append(dst, `},"data":`...)
-	if e.Data == nil {
-		dst = append(dst, "null"...)
-	} else {
-		dst = append(base64.StdEncoding.AppendEncode(append(dst, '"'), e.Data), '"')
+	x.Field("type").Text(e.Type.String())
+	x.Field("type_id").Text(l.typeID)
+	x.Field("digests")
+	l.digests(x)
+	x.Field("data").Base64(e.Data)
+	x.Field("kind").Text(decoded.Kind())
+	x.Field("summary").Text(decoded.String())
+	x.Field("decoded")
+	if err := encodeDecoded(x, decoded); err != nil {
+		return err
 	}
-	dst = append(dst, `,"kind":`...)
-	dst = out.AppendQuoted(dst, decoded.Kind())
-	dst = append(dst, `,"summary":`...)
-	dst = out.AppendQuoted(dst, decoded.String())
-	dst = append(dst, `,"decoded":`...)
-	dst, err := appendDecoded(dst, decoded)
-	if err != nil {
-		return dst, err
-	}
-	dst = appendCheck(append(dst, `,"check":`...), check)
+	x.Field("check")
+	encodeCheck(x, check)
 	if note != nil {
-		dst = append(dst, `,"note":`...)
-		dst = out.AppendQuoted(dst, note.Error())
+		x.Field("note").Text(note.Error())
 	}
-	return append(dst, '}'), nil
+	x.Close()
+	return nil
 }
 
 // digests writes the banks in the order of their names, as package json does. A bank that is listed twice counts once.
-func (l *logLine) digests(dst []byte) []byte {
+func (l *logLine) digests(x *out.Encoder) {
 	all := l.event.Digests
 	l.banks = l.banks[:0]
 	for i := range all {
@@ -72,44 +63,40 @@ func (l *logLine) digests(dst []byte) []byte {
 			l.banks = append(l.banks, i)
 		}
 	}
-	slices.SortFunc(l.banks, func(i, j int) int { return compareNames(all[i].Alg, all[j].Alg) })
-	for n, i := range l.banks {
-		if n > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(out.AppendQuoted(dst, all[i].Alg.String()), ':', '"')
-		dst = append(hex.AppendEncode(dst, all[i].Value), '"')
+	slices.SortFunc(l.banks, func(i, j int) int { return cmp.Compare(all[i].Alg.String(), all[j].Alg.String()) })
+	x.Open()
+	for _, i := range l.banks {
+		x.Field(all[i].Alg.String()).Hex(all[i].Value)
 	}
-	return dst
+	x.Close()
 }
 
-func compareNames(a, b eventlog.Alg) int {
-	if a == b || a.String() < b.String() {
-		return -1
-	}
-	return 1
-}
-
-// appendDecoded writes what an event says. Loaders' events are most of a long log; the others go by reflection.
-func appendDecoded(dst []byte, d eventlog.Decoded) ([]byte, error) {
+// encodeDecoded writes what an event says. Loaders' events and text are most of a long log; the others go by reflection.
+func encodeDecoded(x *out.Encoder, d eventlog.Decoded) error {
 	switch d := d.(type) {
 	case *eventlog.Loader:
-		dst = out.AppendQuoted(append(dst, `{"producer":`...), d.Producer)
-		dst = out.AppendQuoted(append(dst, `,"what":`...), d.What)
-		dst = out.AppendQuoted(append(dst, `,"text":`...), d.Text)
-		return append(dst, '}'), nil
+		x.Open()
+		x.Field("producer").Text(d.Producer)
+		x.Field("what").Text(d.What)
+		x.Field("text").Text(d.Text)
+		x.Close()
+		return nil
 	case eventlog.Text:
-		return append(out.AppendQuoted(append(dst, `{"text":`...), d.Text), '}'), nil
+		x.Open()
+		x.Field("text").Text(d.Text)
+		x.Close()
+		return nil
 	}
-	return out.AppendJSON(dst, d)
+	return x.Any(d)
 }
 
-func appendCheck(dst []byte, c eventlog.Check) []byte {
-	dst = out.AppendQuoted(append(dst, `{"binding":`...), string(c.Binding))
-	for _, f := range [][2]string{{`,"rule":`, c.Rule}, {`,"quirk":`, c.Quirk}, {`,"note":`, c.Note}} {
+func encodeCheck(x *out.Encoder, c eventlog.Check) {
+	x.Open()
+	x.Field("binding").Text(string(c.Binding))
+	for _, f := range [][2]string{{"rule", c.Rule}, {"quirk", c.Quirk}, {"note", c.Note}} {
 		if f[1] != "" {
-			dst = out.AppendQuoted(append(dst, f[0]...), f[1])
+			x.Field(f[0]).Text(f[1])
 		}
 	}
-	return append(dst, '}')
+	x.Close()
 }

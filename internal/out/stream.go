@@ -16,21 +16,6 @@ type Long interface {
 	List() string
 }
 
-// Appender encodes itself as JSON on one line, every string by AppendQuoted. Reflection would take most of the time of
-// printing a log.
-type Appender interface {
-	AppendJSON(dst []byte) ([]byte, error)
-}
-
-// AppendJSON encodes v as one line, an Appender by itself and everything else by reflection.
-func AppendJSON(dst []byte, v any) ([]byte, error) {
-	if a, ok := v.(Appender); ok {
-		return a.AppendJSON(dst)
-	}
-	text, err := compact(v)
-	return append(dst, text...), err
-}
-
 // AppendQuoted writes foreign text as a string of JSON, which is also one of YAML in double quotes (YAML 1.2.2, section
 // 1.3). It differs from encoding/json in escaping all that could change how the text around it is shown.
 func AppendQuoted(dst []byte, s string) []byte {
@@ -145,12 +130,8 @@ func writeJSON(w *bufio.Writer, p Page) error {
 	}
 	text = append(text[:len(text)-len("\n}")], ",\n  "...)
 	text = append(AppendQuoted(text, long.List()), ": ["...)
-	return writeItems(w, text, long, "\n  ]\n}\n", "]\n}\n", func(dst, item []byte, first bool) []byte {
-		if !first {
-			dst = append(dst, ',')
-		}
-		return appendIndented(append(dst, "\n    "...), item, 2)
-	})
+	x := &Encoder{format: FormatJSON, text: text, depth: 2}
+	return x.writeItems(w, long, "\n    ", ",\n    ", "\n  ]\n}\n", "]\n}\n")
 }
 
 // writeYAML prints the same as block-style YAML.
@@ -165,50 +146,38 @@ func writeYAML(w *bufio.Writer, p Page) error {
 		_, err = w.Write(text)
 		return err
 	}
-	text = append(appendKey(text, long.List()), ':')
-	return writeItems(w, text, long, "", " []\n", func(dst, item []byte, first bool) []byte {
-		if first {
-			dst = append(dst, '\n')
-		}
-		y := yamlWriter{in: item, out: append(dst, "  - "...)}
-		y.value(2, true)
-		return y.out
-	})
+	x := &Encoder{format: FormatYAML, text: append(appendKey(text, long.List()), ':'), depth: 1}
+	return x.writeItems(w, long, "\n  - ", "\n  - ", "\n", " []\n")
 }
 
-// writeItems prints what comes before a list, its items, each laid out by layOut, and what comes behind the last one, or
-// behind none.
-func writeItems(w *bufio.Writer, before []byte, d Long, after, empty string, layOut func(dst, item []byte, first bool) []byte) error {
-	var item, text []byte
-	first := true
-	text = before
+// writeItems prints what the Encoder has already, the items of a list, with what comes before the first and before each
+// other one, and what comes behind the last, or behind none.
+func (x *Encoder) writeItems(w *bufio.Writer, d Long, first, next, after, none string) error {
+	before := first
 	for v := range d.Lines() {
-		var err error
-		if item, err = AppendJSON(item[:0], v); err != nil {
+		x.text = append(x.text, before...)
+		x.dash = x.format == FormatYAML
+		if err := x.Any(v); err != nil {
 			return err
 		}
-		text = layOut(text, item, first)
-		if _, err := w.Write(text); err != nil {
+		if _, err := w.Write(x.text); err != nil {
 			return err
 		}
-		text, first = text[:0], false
+		x.text, before, none = x.text[:0], next, after
 	}
-	if first {
-		after = empty
-	}
-	_, err := w.Write(append(text, after...))
+	_, err := w.Write(append(x.text, none...))
 	return err
 }
 
 // writeLines prints one value a line.
 func writeLines(w *bufio.Writer, values iter.Seq[any]) error {
-	var line []byte
+	x := &Encoder{format: FormatJSONL}
 	for v := range values {
-		var err error
-		if line, err = AppendJSON(line[:0], v); err != nil {
+		x.text = x.text[:0]
+		if err := x.Any(v); err != nil {
 			return err
 		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
+		if _, err := w.Write(append(x.text, '\n')); err != nil {
 			return err
 		}
 	}
