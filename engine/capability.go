@@ -355,7 +355,7 @@ func (t *TPM) properties() map[uint32]uint32 {
 		fixed + 20:   contextGap,
 		fixed + 22:   0, // counters: as many as there is room for
 		fixed + 23:   maxNVSize,
-		fixed + 24:   6, // memory: shared RAM for objects and sessions, RAM and NV not
+		fixed + 24:   0, // memory: nothing takes the room of another kind
 		fixed + 25:   clockUpdate,
 		fixed + 26:   uint32(contextHash),
 		fixed + 27:   uint32(crypt.AlgAES),
@@ -371,7 +371,7 @@ func (t *TPM) properties() map[uint32]uint32 {
 		fixed + 37:   159,
 		fixed + 38:   312,
 		fixed + 39:   2019,
-		fixed + 40:   128, // split signing
+		fixed + 40:   commitWindow,
 		fixed + 41:   uint32(len(commands())),
 		fixed + 42:   uint32(len(commands())),
 		fixed + 43:   0,

@@ -8,7 +8,7 @@ import (
 )
 
 // killed takes the power away without a word and starts the TPM up again.
-func (f *fixture) killed(t *testing.T) {
+func (f *fixture) killed(t testing.TB) {
 	t.Helper()
 	f.open(t)
 	ask(t, f, call{cc: 0x144, params: be(uint16(0))})

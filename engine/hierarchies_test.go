@@ -223,7 +223,7 @@ func TestADisabledHierarchyHidesWhatIsItsOwn(t *testing.T) {
 }
 
 // clockNow reads TPMS_TIME_INFO.
-func clockNow(t *testing.T, f *fixture) (time, clock uint64, resets, restarts uint32, safe byte) {
+func clockNow(t testing.TB, f *fixture) (time, clock uint64, resets, restarts uint32, safe byte) {
 	t.Helper()
 	r := ask(t, f, call{cc: 0x181}).reader()
 	return r.U64(), r.U64(), r.U32(), r.U32(), r.U8()
