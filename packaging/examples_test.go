@@ -43,6 +43,9 @@ func TestExamplesUseCommandsThatExist(t *testing.T) {
 				}
 				found++
 				lookUp(t, words)
+				if filepath.Ext(file) == ".ps1" && listOfPowerShell.MatchString(line) {
+					t.Errorf("PowerShell makes several words of it at the commas: %s", line)
+				}
 			}
 			if found == 0 {
 				t.Error("there is no command of vtpmctl in it")
@@ -55,6 +58,9 @@ var (
 	punctuation = regexp.MustCompile(`[\[\],"']+`)
 	endOfWords  = regexp.MustCompile(`\s(\||\|\||&&|;|>|<)|[)>]`)
 )
+
+// listOfPowerShell is a word with a comma outside quotes.
+var listOfPowerShell = regexp.MustCompile(`vtpmctl [^'"|;]*,`)
 
 // commandIn finds the words behind "vtpmctl" in a line of a script or an argv list of YAML.
 func commandIn(line string) ([]string, bool) {

@@ -5,7 +5,7 @@
 param([string]$Save, [string]$Compare)
 
 if ($Save) {
-    vtpmctl pcr read sha256:0,2,4,7,11 -o json --require-tpm | Set-Content -Encoding Ascii -Path $Save
+    vtpmctl pcr read 'sha256:0,2,4,7,11' -o json --require-tpm | Set-Content -Encoding Ascii -Path $Save
     exit $LASTEXITCODE
 }
 $verdict = vtpmctl pcr compare $Compare -o json --require-tpm | ConvertFrom-Json
