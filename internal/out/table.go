@@ -69,7 +69,9 @@ const (
 
 func newTable(s Style) *Table { return &Table{style: s} }
 
-// Text adds a line of text. An empty format adds an empty line.
+// Text adds a line of text. An empty format adds an empty line. It stays a call, as Field does.
+//
+//go:noinline
 func (t *Table) Text(format string, args ...any) {
 	t.add(textLine, Cell{Value: fmt.Sprintf(format, args...)})
 }
@@ -118,6 +120,7 @@ func (t *Table) Stream(widths []int, fill func(next func() *Row)) {
 	}})
 }
 
+//go:noinline
 func (t *Table) add(kind lineKind, c ...Cell) { t.lines = append(t.lines, line{kind: kind, cells: c}) }
 
 func cells(values []any) []Cell {
