@@ -35,7 +35,7 @@ func Pair(t tpm.Sender, r io.ReaderAt, size int64) (*Volume, []Pairing, error) {
 	}
 	pairings := []Pairing{}
 	blobs := sealedBlobs(b)
-	parent, err := tpm2.ReadPublic{ObjectHandle: storageKey}.Execute(t)
+	_, parent, err := tpm.ReadPublic(t, storageKey)
 	absent := errors.Is(err, tpm2.TPMRCHandle)
 	if err != nil && !absent {
 		return nil, nil, tpm.Annotate(t, err)
@@ -46,7 +46,7 @@ func Pair(t tpm.Sender, r io.ReaderAt, size int64) (*Volume, []Pairing, error) {
 		}
 		pairing := Pairing{p.ID, p.Kind, eventlog.Fail, noStorageKey}
 		if !absent {
-			if pairing, err = pair(t, parent.Name, p, blobs[i]); err != nil {
+			if pairing, err = pair(t, parent, p, blobs[i]); err != nil {
 				return nil, nil, fmt.Errorf("protector %s: %w", p.ID, err)
 			}
 		}

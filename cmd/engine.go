@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/go-tpm/tpm2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -282,12 +281,11 @@ func describeEngine(ctx context.Context, conn tpm.Conn, d engineDoc) (out.Doc, e
 	if err != nil {
 		return nil, err
 	}
-	clock, err := tpm2.ReadClock{}.Execute(conn)
+	clock, err := tpm.ReadClock(conn)
 	if err != nil {
 		return nil, err
 	}
-	now := clock.CurrentTime.ClockInfo
-	d.Resets, d.Restarts, d.Clock, d.ClockSafe = now.ResetCount, now.RestartCount, now.Clock, now.Safe
+	d.Resets, d.Restarts, d.Clock, d.ClockSafe = clock.Resets, clock.Restarts, clock.Milliseconds, clock.Safe
 	d.Persistent, d.NV, d.FailedTries = caps.Handles.Persistent, caps.Handles.NV, caps.Lockout.FailedTries
 	return d, nil
 }

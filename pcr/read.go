@@ -17,15 +17,11 @@ const maxReads = 10
 // Banks returns the banks a TPM knows and the PCRs each of them has; a bank that is switched off has none
 // (TPM_CAP_PCRS, part 3 section 30.2).
 func Banks(t tpm.Sender) (Selection, error) {
-	rsp, err := tpm2.GetCapability{Capability: tpm2.TPMCapPCRs, PropertyCount: 1}.Execute(t)
+	list, err := tpm.PCRBanks(t)
 	if err != nil {
 		return nil, err
 	}
-	list, err := rsp.CapabilityData.Data.AssignedPCR()
-	if err != nil {
-		return nil, err
-	}
-	return FromTPM(*list)
+	return FromTPM(list)
 }
 
 // Active returns the part of banks that is switched on.

@@ -85,7 +85,7 @@ func certificateKind(index tpm2.TPMHandle) string {
 
 // Certificates reads every certificate in NV memory. One that cannot be read does not hide the others.
 func Certificates(t tpm.Sender) ([]Certificate, error) {
-	indices, err := handlesOf(t, tpm2.TPMHTNVIndex)
+	indices, err := tpm.ListHandles(t, tpm2.TPMHTNVIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -136,16 +136,12 @@ const chunkNV = 512
 
 // readNV reads a whole NV index that asks for no password.
 func readNV(t tpm.Sender, index tpm2.TPMHandle) ([]byte, error) {
-	rsp, err := tpm2.NVReadPublic{NVIndex: index}.Execute(t)
+	public, name, err := tpm.ReadNVPublic(t, index)
 	if err != nil {
 		return nil, err
 	}
-	public, err := rsp.NVPublic.Contents()
-	if err != nil {
-		return nil, err
-	}
-	self := tpm2.NamedHandle{Handle: index, Name: rsp.NVName}
-	auth := tpm2.AuthHandle{Handle: index, Name: rsp.NVName, Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16)}
+	self := tpm2.NamedHandle{Handle: index, Name: name}
+	auth := tpm2.AuthHandle{Handle: index, Name: name, Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16)}
 	if !public.Attributes.AuthRead {
 		auth = tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
 	}

@@ -3,7 +3,6 @@ package quote
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/google/go-tpm/tpm2"
@@ -187,7 +186,7 @@ func (k *Key) parentAuth() tpm2.AuthHandle {
 // Persistent finds the key at a persistent handle. Whether it is fit to attest is for the verifier to judge; that it
 // can sign at all is checked here.
 func Persistent(t tpm.Sender, handle tpm2.TPMHandle) (*Key, error) {
-	rsp, err := tpm2.ReadPublic{ObjectHandle: handle}.Execute(t)
+	area, _, err := tpm.ReadPublic(t, handle)
 	if errors.Is(err, tpm2.TPMRCHandle) {
 		return nil, fail.E(fail.MissingInput, "there is no key at handle 0x%08x", uint32(handle)).Because(err).
 			Hint("vtpmctl ak list shows the attestation keys of this TPM")
@@ -195,7 +194,7 @@ func Persistent(t tpm.Sender, handle tpm2.TPMHandle) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, err := DecodePublic(rsp.OutPublic.Bytes())
+	public, err := DecodePublic(area.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +207,7 @@ func Persistent(t tpm.Sender, handle tpm2.TPMHandle) (*Key, error) {
 
 // List finds the attestation keys at persistent handles: restricted keys that sign.
 func List(t tpm.Sender) ([]*Key, error) {
-	handles, err := handlesOf(t, tpm2.TPMHTPersistent)
+	handles, err := tpm.ListHandles(t, tpm2.TPMHTPersistent)
 	if err != nil {
 		return nil, err
 	}
@@ -224,32 +223,6 @@ func List(t tpm.Sender) ([]*Key, error) {
 		}
 	}
 	return keys, nil
-}
-
-// handlesOf lists the handles of one type, in steps, because an answer holds about 250 of them.
-func handlesOf(t tpm.Sender, kind tpm2.TPMHT) ([]tpm2.TPMHandle, error) {
-	var all []tpm2.TPMHandle
-	next := uint32(kind) << 24
-	for {
-		rsp, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: next, PropertyCount: 64}.Execute(t)
-		if err != nil {
-			return nil, err
-		}
-		list, err := rsp.CapabilityData.Data.Handles()
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range list.Handle {
-			if uint32(h) < next {
-				return nil, fmt.Errorf("the TPM lists its handles out of order")
-			}
-			next = uint32(h) + 1
-		}
-		all = append(all, list.Handle...)
-		if !rsp.MoreData || len(list.Handle) == 0 {
-			return all, nil
-		}
-	}
 }
 
 // Persist keeps k in the TPM's memory at a free handle.

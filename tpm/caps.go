@@ -141,21 +141,25 @@ type Property struct {
 func Probe(ctx context.Context, s Sender) (*Capabilities, error) {
 	p := &prober{ctx: ctx, s: s, c: &Capabilities{Properties: []Property{}, Refused: []string{}}}
 	for _, group := range []tpm2.TPMPT{tpm2.TPMPTFamilyIndicator, tpm2.TPMPTPermanent} { // an answer stays within a group
-		properties := ask(p, "properties", tpm2.TPMCapTPMProperties, uint32(group), readProperty)
-		p.c.Properties = append(p.c.Properties, properties...)
+		p.ask("properties", tpm2.TPMCapTPMProperties, uint32(group), into(&p.c.Properties, readProperty))
 	}
 	p.c.describe(propertyValues(p.c.Properties))
-	p.c.Algorithms = ask(p, "algorithms", tpm2.TPMCapAlgs, 1, readAlgorithm)
-	p.c.Curves = ask(p, "curves", tpm2.TPMCapECCCurves, 1, readCurve)
+	p.ask("algorithms", tpm2.TPMCapAlgs, 1, into(&p.c.Algorithms, readAlgorithm))
+	p.ask("curves", tpm2.TPMCapECCCurves, 1, into(&p.c.Curves, readCurve))
 	p.commands()
-	p.c.Banks = ask(p, "PCR banks", tpm2.TPMCapPCRs, 0, readBank)
-	handles := func(what string, first uint32) []Hex { return ask(p, what, tpm2.TPMCapHandles, first, readHandle) }
-	p.c.Handles = Handles{
-		Persistent:     handles("persistent handles", uint32(tpm2.TPMHTPersistent)<<24),
-		Transient:      handles("transient handles", uint32(tpm2.TPMHTTransient)<<24),
-		LoadedSessions: handles("loaded sessions", uint32(tpm2.TPMHTHMACSession)<<24),
-		SavedSessions:  handles("saved sessions", uint32(tpm2.TPMHTPolicySession)<<24),
-		NV:             handles("NV indices", uint32(tpm2.TPMHTNVIndex)<<24),
+	p.ask("PCR banks", tpm2.TPMCapPCRs, 0, into(&p.c.Banks, readBank))
+	for _, h := range []struct {
+		what string
+		kind tpm2.TPMHT
+		list *[]Hex
+	}{
+		{"persistent handles", tpm2.TPMHTPersistent, &p.c.Handles.Persistent},
+		{"transient handles", tpm2.TPMHTTransient, &p.c.Handles.Transient},
+		{"loaded sessions", tpm2.TPMHTHMACSession, &p.c.Handles.LoadedSessions},
+		{"saved sessions", tpm2.TPMHTPolicySession, &p.c.Handles.SavedSessions},
+		{"NV indices", tpm2.TPMHTNVIndex, &p.c.Handles.NV},
+	} {
+		p.ask(h.what, tpm2.TPMCapHandles, uint32(h.kind)<<24, into(h.list, readHandle))
 	}
 	return p.c, p.err
 }
@@ -168,70 +172,106 @@ type prober struct {
 	err error
 }
 
-// ask reads one capability; a refusal is noted and gives an empty list.
-func ask[T any](p *prober, what string, capability tpm2.TPMCap, first uint32, item func(*wire.Reader) (T, uint32)) []T {
+// ask reads one capability; a refusal is noted.
+func (p *prober) ask(what string, capability tpm2.TPMCap, first uint32, item itemReader) {
 	if p.err == nil && p.ctx.Err() != nil {
 		p.err = waitError(p.ctx)
 	}
 	if p.err != nil {
-		return []T{}
+		return
 	}
-	list, err := readCapability(p.s, capability, first, item)
+	err := readCapability(p.s, capability, first, item)
 	if rc, ok := errors.AsType[tpm2.TPMRC](err); ok {
 		p.c.Refused = append(p.c.Refused, what+": "+Explain(tpm2.TPMCCGetCapability, rc).Words())
 	} else if err != nil {
 		p.err = fmt.Errorf("reading the TPM's %s: %w", what, err)
 	}
-	return list
+}
+
+// itemReader reads one item of a capability's list and returns its number in the list's order; handles, algorithms and
+// commands ascend.
+type itemReader func(r *wire.Reader) (number uint32)
+
+// into makes an itemReader that collects what decode reads. The list is never nil, however few there are.
+func into[T any](list *[]T, decode func(*wire.Reader) (T, uint32)) itemReader {
+	if *list == nil {
+		*list = []T{}
+	}
+	return func(r *wire.Reader) uint32 {
+		v, number := decode(r)
+		if r.Err() == nil {
+			*list = append(*list, v)
+		}
+		return number
+	}
 }
 
 // capabilityLimit bounds a list: no TPM has as many of anything, a broken one may never stop saying "more".
 const capabilityLimit = 4096
 
-// readCapability reads a whole list of items, however many answers it takes (part 3, section 30.2). item decodes one
-// and returns its number in the list's order; handles, algorithms and commands ascend.
-func readCapability[T any](s Sender, capability tpm2.TPMCap, first uint32, item func(*wire.Reader) (T, uint32)) ([]T, error) {
-	list := []T{}
-	for {
-		rsp, err := s.Send(capabilityCommand(capability, first))
-		if err == nil {
-			err = checkResponse(rsp)
-		}
+// readCapability reads a whole list of items, however many answers it takes (part 3, section 30.2).
+func readCapability(s Sender, capability tpm2.TPMCap, first uint32, item itemReader) error {
+	for total := uint32(0); ; {
+		more, count, last, err := capabilityPage(s, capability, first, 1024, item)
 		if err != nil {
-			return list, err
+			return err
 		}
-		if rc := responseCode(rsp); rc != tpm2.TPMRCSuccess {
-			return list, rc
-		}
-		r := wire.BE(rsp[headerSize:])
-		more := r.U8() != 0
-		if got := tpm2.TPMCap(r.U32()); r.Err() == nil && got != capability {
-			return list, fail.E(fail.Failed, "the TPM was asked for capability %d and answers with %d", capability, got)
-		}
-		count, last := r.U32(), first
-		for range count {
-			var v T
-			if v, last = item(r); r.Err() != nil {
-				return list, fail.E(fail.Failed, "capability %d ends in the middle of an item: %w", capability, r.Err())
-			}
-			if list = append(list, v); len(list) > capabilityLimit {
-				return list, fail.E(fail.Failed, "capability %d has no end after %d items", capability, capabilityLimit)
-			}
-		}
-		if err := r.Err(); err != nil {
-			return list, fail.E(fail.Failed, "capability %d is cut off: %w", capability, err)
+		if total += count; total > capabilityLimit {
+			return fail.E(fail.Failed, "capability %d has no end after %d items", capability, capabilityLimit)
 		}
 		if !more || count == 0 || last < first || last == 1<<32-1 { // "more" without progress would never end
-			return list, nil
+			return nil
 		}
 		first = last + 1
 	}
 }
 
-func capabilityCommand(capability tpm2.TPMCap, first uint32) []byte {
-	const size, count = headerSize + 12, 1024
-	return wire.NewBE().U16(uint16(tpm2.TPMSTNoSessions)).U32(size).U32(uint32(tpm2.TPMCCGetCapability)).
-		U32(uint32(capability)).U32(first).U32(count).Out()
+// capabilityPage reads one answer, of at most most items.
+func capabilityPage(s Sender, capability tpm2.TPMCap, first, most uint32, item itemReader) (more bool, count, last uint32, err error) {
+	r, err := plain(s, tpm2.TPMCCGetCapability, wire.NewBE().U32(uint32(capability)).U32(first).U32(most))
+	if err != nil {
+		return false, 0, 0, err
+	}
+	more = r.U8() != 0
+	if got := tpm2.TPMCap(r.U32()); r.Err() == nil && got != capability {
+		return false, 0, 0, fail.E(fail.Failed, "the TPM was asked for capability %d and answers with %d", capability, got)
+	}
+	count, last = r.U32(), first
+	for range count {
+		if last = item(r); r.Err() != nil {
+			return false, 0, 0, fail.E(fail.Failed, "capability %d ends in the middle of an item: %w", capability, r.Err())
+		}
+	}
+	if err := r.Err(); err != nil {
+		return false, 0, 0, fail.E(fail.Failed, "capability %d is cut off: %w", capability, err)
+	}
+	return more, count, last, nil
+}
+
+// ListHandles lists the handles of one type that are in use.
+func ListHandles(s Sender, kind tpm2.TPMHT) ([]tpm2.TPMHandle, error) {
+	var list []tpm2.TPMHandle
+	err := readCapability(s, tpm2.TPMCapHandles, uint32(kind)<<24, func(r *wire.Reader) uint32 {
+		h := r.U32()
+		list = append(list, tpm2.TPMHandle(h))
+		return h
+	})
+	return list, err
+}
+
+// PCRBanks is TPM_CAP_PCRS: the banks that the TPM knows, and the PCRs that each of them has.
+func PCRBanks(s Sender) (tpm2.TPMLPCRSelection, error) {
+	var list tpm2.TPMLPCRSelection
+	err := readCapability(s, tpm2.TPMCapPCRs, 0, func(r *wire.Reader) uint32 {
+		list.PCRSelections = append(list.PCRSelections, readSelection(r))
+		return 0
+	})
+	return list, err
+}
+
+// readSelection reads a TPMS_PCR_SELECTION.
+func readSelection(r *wire.Reader) tpm2.TPMSPCRSelection {
+	return tpm2.TPMSPCRSelection{Hash: tpm2.TPMIAlgHash(r.U16()), PCRSelect: r.Bytes(int(r.U8()))}
 }
 
 func readProperty(r *wire.Reader) (Property, uint32) {
@@ -254,10 +294,11 @@ func readAlgorithm(r *wire.Reader) (Algorithm, uint32) {
 	return Algorithm{ID: id, Name: AlgorithmName(tpm2.TPMAlgID(id)), Attributes: bitNames(attributes, algorithmBits)}, uint32(id)
 }
 
-// readBank reads a TPMS_PCR_SELECTION. The list of banks is answered whole.
+// readBank reads a bank. The list of banks is answered whole.
 func readBank(r *wire.Reader) (Bank, uint32) {
-	b := Bank{Name: AlgorithmName(tpm2.TPMAlgID(r.U16())), PCRs: []int{}}
-	for i, octet := range r.Bytes(int(r.U8())) {
+	s := readSelection(r)
+	b := Bank{Name: AlgorithmName(tpm2.TPMAlgID(s.Hash)), PCRs: []int{}}
+	for i, octet := range s.PCRSelect {
 		for bit := range 8 {
 			if octet>>bit&1 != 0 {
 				b.PCRs = append(b.PCRs, 8*i+bit)
@@ -280,15 +321,17 @@ func propertyValues(properties []Property) map[tpm2.TPMPT]uint32 {
 func (p *prober) commands() {
 	const indexMask, vendor = 0xffff, 1 << 29
 	p.c.Commands, p.c.VendorCommands = []string{}, []Hex{}
-	for _, a := range ask(p, "commands", tpm2.TPMCapCommands, uint32(tpm2.TPMCCNVUndefineSpaceSpecial),
-		func(r *wire.Reader) (uint32, uint32) { a := r.U32(); return a, a & (indexMask | vendor) }) {
-		code := a & (indexMask | vendor)
-		if a&vendor != 0 {
+	p.ask("commands", tpm2.TPMCapCommands, uint32(tpm2.TPMCCNVUndefineSpaceSpecial), func(r *wire.Reader) uint32 {
+		code := r.U32() & (indexMask | vendor)
+		switch {
+		case r.Err() != nil:
+		case code&vendor != 0:
 			p.c.VendorCommands = append(p.c.VendorCommands, Hex(code))
-			continue
+		default:
+			p.c.Commands = append(p.c.Commands, strings.TrimPrefix(CommandName(tpm2.TPMCC(code)), "TPM2_"))
 		}
-		p.c.Commands = append(p.c.Commands, strings.TrimPrefix(CommandName(tpm2.TPMCC(code)), "TPM2_"))
-	}
+		return code
+	})
 }
 
 // describe decodes the properties.

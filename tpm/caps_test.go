@@ -166,7 +166,8 @@ func TestProbeOfTheEngine(t *testing.T) {
 // compareShapes reads TPMA_CC of every command and compares the handles (part 2, section 8.9).
 func compareShapes(t *testing.T, s Sender) {
 	t.Helper()
-	attributes, err := readCapability(s, tpm2.TPMCapCommands, 0, func(r *wire.Reader) (uint32, uint32) { a := r.U32(); return a, a & 0xffff })
+	var attributes []uint32
+	err := readCapability(s, tpm2.TPMCapCommands, 0, into(&attributes, func(r *wire.Reader) (uint32, uint32) { a := r.U32(); return a, a & 0xffff }))
 	if err != nil {
 		t.Fatal(err)
 	}

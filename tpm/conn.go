@@ -97,22 +97,12 @@ func (c *conn) answer(rsp []byte, err error) ([]byte, error) {
 
 // identify asks for the manufacturer: the cheapest question that only a started TPM 2.0 answers.
 func (c *conn) identify() error {
-	rsp, err := tpm2.GetCapability{
-		Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTManufacturer), PropertyCount: 1,
-	}.Execute(c)
-	if err != nil {
-		return Annotate(c, err)
-	}
-	props, err := rsp.CapabilityData.Data.TPMProperties()
-	if err != nil {
-		return err
-	}
-	for _, p := range props.TPMProperty {
-		if p.Property == tpm2.TPMPTManufacturer && p.Value == manufacturerEngine {
-			c.origin.Emulated = true
-		}
-	}
-	return nil
+	_, _, _, err := capabilityPage(c, tpm2.TPMCapTPMProperties, uint32(tpm2.TPMPTManufacturer), 1, func(r *wire.Reader) uint32 {
+		p, id := readProperty(r)
+		c.origin.Emulated = c.origin.Emulated || tpm2.TPMPT(id) == tpm2.TPMPTManufacturer && p.Value == manufacturerEngine
+		return id
+	})
+	return Annotate(c, err)
 }
 
 // Close flushes what was made through c, newest first, then lets go. It has a grace period of its own, because the

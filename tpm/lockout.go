@@ -10,12 +10,11 @@ import (
 
 // ReadLockout reads the state of the defence against guessing, without using an auth value.
 func ReadLockout(t Sender) (*Lockout, *State, error) {
-	properties, err := readCapability(t, tpm2.TPMCapTPMProperties, uint32(tpm2.TPMPTPermanent), readProperty)
-	if err != nil {
+	var c Capabilities
+	if err := readCapability(t, tpm2.TPMCapTPMProperties, uint32(tpm2.TPMPTPermanent), into(&c.Properties, readProperty)); err != nil {
 		return nil, nil, err
 	}
-	var c Capabilities
-	c.describe(propertyValues(properties))
+	c.describe(propertyValues(c.Properties))
 	return &c.Lockout, &c.State, nil
 }
 

@@ -151,11 +151,11 @@ func Fresh(ctx context.Context, f func() error) error {
 // ReadKey reads the public part of the key at a handle and checks that its Name is right for it: everything that is
 // built on the key is built on that Name.
 func ReadKey(t Sender, h tpm2.TPMHandle) (Key, error) {
-	rsp, err := tpm2.ReadPublic{ObjectHandle: h}.Execute(t)
+	public, name, err := ReadPublic(t, h)
 	if err != nil {
 		return Key{}, err
 	}
-	return newKey(h, rsp.OutPublic, rsp.Name)
+	return newKey(h, public, name)
 }
 
 // newKey checks that name belongs to public.

@@ -38,11 +38,11 @@ func Random(t Sender, n int) ([]byte, error) {
 
 // Hash has the TPM hash what r holds, piece by piece (part 3, section 17.4 ff.).
 func Hash(t Sender, alg tpm2.TPMAlgID, r io.Reader) ([]byte, error) {
-	start, err := tpm2.HashSequenceStart{HashAlg: alg}.Execute(t)
+	handle, err := startHash(t, alg)
 	if err != nil {
 		return nil, err
 	}
-	sequence := tpm2.AuthHandle{Handle: start.SequenceHandle, Auth: tpm2.PasswordAuth(nil)}
+	sequence := tpm2.AuthHandle{Handle: handle, Auth: tpm2.PasswordAuth(nil)}
 	const most = 1024 // TPM2B_MAX_BUFFER has at least this size
 	piece := make([]byte, most)
 	for {
@@ -60,7 +60,7 @@ func Hash(t Sender, alg tpm2.TPMAlgID, r io.Reader) ([]byte, error) {
 			}
 			return done.Result.Buffer, nil
 		default:
-			_, err := tpm2.FlushContext{FlushHandle: start.SequenceHandle}.Execute(t)
+			_, err := tpm2.FlushContext{FlushHandle: handle}.Execute(t)
 			return nil, errors.Join(readErr, err)
 		}
 	}

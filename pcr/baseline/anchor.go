@@ -96,11 +96,7 @@ func CheckAnchor(t tpm.Sender, index tpm2.TPMHandle, digest eventlog.Hex) eventl
 
 // anchorName returns the Name of an index, if it is an anchor.
 func anchorName(t tpm.Sender, index tpm2.TPMHandle) (tpm2.TPM2BName, error) {
-	rsp, err := tpm2.NVReadPublic{NVIndex: index}.Execute(t)
-	if err != nil {
-		return tpm2.TPM2BName{}, err
-	}
-	public, err := rsp.NVPublic.Contents()
+	public, name, err := tpm.ReadNVPublic(t, index)
 	if err != nil {
 		return tpm2.TPM2BName{}, err
 	}
@@ -110,5 +106,5 @@ func anchorName(t tpm.Sender, index tpm2.TPMHandle) (tpm2.TPM2BName, error) {
 		return tpm2.TPM2BName{}, fail.E(fail.OutputExists, "the NV index 0x%08x holds something else", uint32(index)).
 			Hint("name an index that is free: vtpmctl info lists those in use")
 	}
-	return rsp.NVName, nil
+	return name, nil
 }
