@@ -135,8 +135,23 @@ type eventFilter struct {
 
 func (o *eventFilter) define(f *pflag.FlagSet) {
 	f.TextVar(&o.pcrs, "pcr", o.pcrs, "only events of these `PCRs`: numbers, ranges and names")
-	f.StringSliceVar(&o.types, "type", nil, "only events of this `TYPE`: a name such as EV_SEPARATOR or efi-action, or a number")
+	f.Var((*words)(&o.types), "type", "only events of this `TYPE`: a name such as EV_SEPARATOR or efi-action, or a number")
 }
+
+// words is a flag that takes words with commas between them, as often as it is given. That of package pflag brings a reader of
+// CSV with it.
+type words []string
+
+func (w *words) String() string { return strings.Join(*w, ",") }
+
+// Set adds words.
+func (w *words) Set(text string) error {
+	*w = append(*w, strings.Split(text, ",")...)
+	return nil
+}
+
+// Type names the value in help texts.
+func (*words) Type() string { return "words" }
 
 // prepare checks the words of the filter.
 func (o *eventFilter) prepare() error {

@@ -110,7 +110,7 @@ func (o *logVerifyFlags) define(f *pflag.FlagSet) {
 	f.BoolVar(&o.emulated, "allow-emulated", false, "of evidence: accept vtpmctl's own software TPM, to try things out")
 	f.StringVar(&o.aik, "aik", "", "the key of the quotes in Windows' log: `FILE` of ak create, public area, PEM, DER, X.509 or BCRYPT_RSAKEY_BLOB")
 	f.BoolVar(&o.rules.Strict, "strict", false, "what is not proven fails")
-	f.StringSliceVar(&o.rules.Ignore, "ignore", nil, "take this known deviation as it is, such as `Q11`: a bank that Windows closed")
+	f.Var((*words)(&o.rules.Ignore), "ignore", "take this known deviation as it is, such as `Q11`: a bank that Windows closed")
 }
 
 // offline tells whether the TPM is spared: values come from a file, or a log from elsewhere is judged by itself.

@@ -66,7 +66,7 @@ func readOnce(t tpm.Sender, want Selection) (*Values, error) {
 	}
 	left, counter, first := want.Active(), uint32(0), true
 	for len(left) > 0 {
-		rsp, err := tpm2.PCRRead{PCRSelectionIn: left.TPM(Count)}.Execute(t)
+		rsp, err := tpm.ReadPCRs(t, left.TPM(Count))
 		if errors.Is(err, tpm2.TPMRCHash) { // an algorithm the TPM does not know at all
 			return nil, fmt.Errorf("%w: %w", errAbsent, err)
 		}

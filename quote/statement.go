@@ -34,12 +34,12 @@ func (k *Key) SignStatement(t tpm.Sender, text []byte) ([]byte, error) {
 	if k.Public.Scheme == tpm2.TPMAlgNull {
 		hash = tpm2.TPMAlgSHA256
 	}
-	hashed, err := tpm2.Hash{Data: tpm2.TPM2BMaxBuffer{Buffer: text}, HashAlg: hash, Hierarchy: tpm2.TPMRHOwner}.Execute(t)
+	digest, ticket, err := tpm.HashForSigning(t, hash, text)
 	if err != nil {
 		return nil, err
 	}
 	rsp, err := tpm2.Sign{
-		KeyHandle: k.auth(), Digest: hashed.OutHash, InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull}, Validation: hashed.Validation,
+		KeyHandle: k.auth(), Digest: digest, InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull}, Validation: ticket,
 	}.Execute(t)
 	if err != nil {
 		return nil, err

@@ -88,3 +88,37 @@ func startHash(s Sender, alg tpm2.TPMAlgID) (tpm2.TPMHandle, error) {
 	h := tpm2.TPMHandle(r.U32())
 	return h, cutOff(tpm2.TPMCCHashSequenceStart, r)
 }
+
+// ReadPCRs reads what fits one answer of the PCRs that are selected (part 3, section 22.4).
+func ReadPCRs(s Sender, selected tpm2.TPMLPCRSelection) (*tpm2.PCRReadResponse, error) {
+	w := wire.NewBE().U32(uint32(len(selected.PCRSelections)))
+	for _, b := range selected.PCRSelections {
+		w.U16(uint16(b.Hash)).U8(uint8(len(b.PCRSelect))).Bytes(b.PCRSelect)
+	}
+	r, err := plain(s, tpm2.TPMCCPCRRead, w)
+	if err != nil {
+		return nil, err
+	}
+	rsp := &tpm2.PCRReadResponse{PCRUpdateCounter: r.U32()}
+	for left := r.U32(); left > 0 && r.Err() == nil; left-- {
+		rsp.PCRSelectionOut.PCRSelections = append(rsp.PCRSelectionOut.PCRSelections, readSelection(r))
+	}
+	for left := r.U32(); left > 0 && r.Err() == nil; left-- {
+		rsp.PCRValues.Digests = append(rsp.PCRValues.Digests, tpm2.TPM2BDigest{Buffer: r.Sized16()})
+	}
+	return rsp, cutOff(tpm2.TPMCCPCRRead, r)
+}
+
+// HashForSigning has the TPM hash data that does not start like a structure of its own; the ticket says so to a restricted key
+// (part 3, section 15.4).
+func HashForSigning(s Sender, alg tpm2.TPMAlgID, data []byte) (digest tpm2.TPM2BDigest, ticket tpm2.TPMTTKHashCheck, err error) {
+	r, err := plain(s, tpm2.TPMCCHash, wire.NewBE().Sized16(data).U16(uint16(alg)).U32(uint32(tpm2.TPMRHOwner)))
+	if err != nil {
+		return digest, ticket, err
+	}
+	digest.Buffer = r.Sized16()
+	ticket = tpm2.TPMTTKHashCheck{
+		Tag: tpm2.TPMST(r.U16()), Hierarchy: tpm2.TPMIRHHierarchy(r.U32()), Digest: tpm2.TPM2BDigest{Buffer: r.Sized16()},
+	}
+	return digest, ticket, cutOff(tpm2.TPMCCHash, r)
+}

@@ -216,8 +216,13 @@ func (i *Image) Covered() ([][]byte, error) {
 		skip(i.directory, directorySize)
 	}
 	skip(i.headers, 0)
-	sections := slices.DeleteFunc(slices.Clone(i.Sections), func(s Section) bool { return s.stored == 0 })
-	slices.SortStableFunc(sections, func(a, b Section) int { return cmp.Compare(a.start, b.start) })
+	var sections []*Section // of pointers, because other sorting is, too: for each struct it is compiled anew
+	for n := range i.Sections {
+		if s := &i.Sections[n]; s.stored > 0 {
+			sections = append(sections, s)
+		}
+	}
+	slices.SortStableFunc(sections, func(a, b *Section) int { return cmp.Compare(a.start, b.start) })
 	sum := i.headers
 	for _, s := range sections {
 		parts = append(parts, i.data[s.start:s.start+s.stored])
