@@ -6,23 +6,57 @@ import (
 	"strings"
 )
 
-// builtins are the commands of GRUB's that a script cannot be understood without. What any other one does shows in the
-// log, or does not matter.
-var builtins map[string]func(r *run, args []string, b *block, said *call) (status, error)
+// builtin is a command of GRUB's that a script cannot be understood without. What any other one does shows in the log, or
+// does not matter.
+type builtin func(r *run, args []string, b *block, said *call) (status, error)
 
-func init() { // some of them lead back to the table
-	builtins = map[string]func(*run, []string, *block, *call) (status, error){
-		"set": set, "export": export, "unset": unset, "echo": nothing, "true": nothing, "false": fails,
-		"[": condition, "test": condition,
-		"setparams": setparams, "shift": shift, "return": leave, "break": breakLoop, "continue": continueLoop,
-		"increment": count(1), "decrement": count(-1),
-		"menuentry": menuentry, "submenu": menuentry, "blscfg": blscfg,
-		"source": source, ".": source, "configfile": configfile,
-		"load_env": loadEnv, "search.fs_uuid": searchFor, "search.fs_label": searchFor, "search.file": searchFor, "hwmatch": hwmatch,
-		"search": search, "read": reads, "getenv": getenv,
-		"boot": boots, "exit": boots, "reboot": boots, "halt": boots, "fwsetup": boots,
-		"eval": unknown, "extract_entries_source": unknown, "extract_entries_configfile": unknown, "normal": unknown,
+// builtinNamed is nil for other commands.
+func builtinNamed(name string) builtin {
+	switch name {
+	case "set":
+		return set
+	case "unset":
+		return unset
+	case "export":
+		return export
+	case "echo", "true":
+		return nothing
+	case "false":
+		return fails
+	case "[", "test":
+		return condition
+	case "setparams":
+		return setparams
+	case "shift":
+		return shift
+	case "return":
+		return leave
+	case "break", "continue":
+		return breakLoop
+	case "increment", "decrement":
+		return count
+	case "menuentry", "submenu":
+		return menuentry
+	case "blscfg":
+		return blscfg
+	case "source", ".":
+		return source
+	case "configfile":
+		return configfile
+	case "load_env":
+		return loadEnv
+	case "search":
+		return search
+	case "search.fs_uuid", "search.fs_label", "search.file":
+		return searchFor
+	case "hwmatch", "read", "getenv":
+		return sets
+	case "boot", "exit", "reboot", "halt", "fwsetup":
+		return boots
+	case "eval", "normal", "extract_entries_source", "extract_entries_configfile":
+		return unknown
 	}
+	return nil
 }
 
 // silent are further commands that read no file, whatever their arguments.
@@ -82,6 +116,9 @@ func export(r *run, args []string, _ *block, _ *call) (status, error) {
 }
 
 func setparams(r *run, args []string, _ *block, _ *call) (status, error) {
+	if r.args == nil { // neither a function nor an entry
+		return failed, nil
+	}
 	r.args = append([]string{}, args...)
 	return succeeded, nil
 }
@@ -90,6 +127,9 @@ func shift(r *run, args []string, _ *block, _ *call) (status, error) {
 	n := 1
 	if len(args) > 0 {
 		n = number(args[0])
+	}
+	if r.args == nil {
+		return succeeded, nil
 	}
 	if n < 0 || n > len(r.args) {
 		return failed, nil
@@ -106,34 +146,30 @@ func leave(r *run, args []string, _ *block, _ *call) (status, error) {
 	return status{known: true, code: number(args[0])}, nil
 }
 
-func breakLoop(r *run, args []string, _ *block, _ *call) (status, error) {
+func breakLoop(r *run, args []string, _ *block, said *call) (status, error) {
 	n := 1
 	if len(args) > 0 {
 		n = number(args[0])
 	}
-	r.again, r.breaks = false, max(0, min(n, r.loops))
+	r.again, r.breaks = said.name() == "continue", max(0, min(n, r.loops))
 	return succeeded, nil
 }
 
-func continueLoop(r *run, args []string, b *block, said *call) (status, error) {
-	done, err := breakLoop(r, args, b, said)
-	r.again = true
-	return done, err
-}
-
-// count adds to a variable (Fedora's commands for the count of failed boots).
-func count(by int) func(r *run, args []string, b *block, said *call) (status, error) {
-	return func(r *run, args []string, _ *block, said *call) (status, error) {
-		if len(args) != 1 {
-			return failed, nil
-		}
-		if v, ok := r.ctx.vars[args[0]]; ok && v.since == "" {
-			r.set(args[0], strconv.Itoa(number(v.text)+by))
-		} else {
-			r.taint(args[0], said.text())
-		}
-		return succeeded, nil
+// count adds to a variable, or takes from it (Fedora's commands for the count of failed boots).
+func count(r *run, args []string, _ *block, said *call) (status, error) {
+	if len(args) != 1 {
+		return failed, nil
 	}
+	by := 1
+	if said.name() == "decrement" {
+		by = -1
+	}
+	if v, ok := r.ctx.vars[args[0]]; ok && v.since == "" {
+		r.set(args[0], strconv.Itoa(number(v.text)+by))
+	} else {
+		r.taint(args[0], said.text())
+	}
+	return succeeded, nil
 }
 
 // number is what GRUB makes of the start of a text.
@@ -187,20 +223,15 @@ func searchFor(r *run, args []string, _ *block, said *call) (status, error) {
 	return status{line: said.line, text: said.text()}, nil
 }
 
-func hwmatch(r *run, _ []string, _ *block, said *call) (status, error) {
-	r.taint("match", said.text())
-	return status{line: said.line, text: said.text()}, nil
-}
-
-func reads(r *run, args []string, _ *block, said *call) (status, error) {
-	if len(args) > 0 {
+// sets is a command that sets a variable to what no script knows.
+func sets(r *run, args []string, _ *block, said *call) (status, error) {
+	switch {
+	case said.name() == "hwmatch":
+		r.taint("match", said.text())
+	case len(args) > 0:
 		r.taint(args[len(args)-1], said.text())
 	}
 	return status{line: said.line, text: said.text()}, nil
-}
-
-func getenv(r *run, args []string, b *block, said *call) (status, error) {
-	return reads(r, args, b, said)
 }
 
 // source runs another file as if it stood here.

@@ -44,21 +44,35 @@ func condition(_ *run, args []string, _ *block, said *call) (status, error) {
 	return verdict(t == yes), nil
 }
 
-// comparisons are those of two texts.
-var comparisons = map[string]func(a, b string) truth{
-	"=":   func(a, b string) truth { return truthOf(a == b) },
-	"==":  func(a, b string) truth { return truthOf(a == b) },
-	"!=":  func(a, b string) truth { return truthOf(a != b) },
-	"<":   func(a, b string) truth { return truthOf(a < b) },
-	"<=":  func(a, b string) truth { return truthOf(a <= b) },
-	">":   func(a, b string) truth { return truthOf(a > b) },
-	">=":  func(a, b string) truth { return truthOf(a >= b) },
-	"-eq": func(a, b string) truth { return truthOf(number(a) == number(b)) },
-	"-ne": func(a, b string) truth { return truthOf(number(a) != number(b)) },
-	"-ge": func(a, b string) truth { return truthOf(number(a) >= number(b)) },
-	"-gt": func(a, b string) truth { return truthOf(number(a) > number(b)) },
-	"-le": func(a, b string) truth { return truthOf(number(a) <= number(b)) },
-	"-lt": func(a, b string) truth { return truthOf(number(a) < number(b)) },
+// compare is a test of two texts; false if the operator is none.
+func compare(a, op, b string) (t, ok bool) {
+	switch op {
+	case "=", "==":
+		return a == b, true
+	case "!=":
+		return a != b, true
+	case "<":
+		return a < b, true
+	case "<=":
+		return a <= b, true
+	case ">":
+		return a > b, true
+	case ">=":
+		return a >= b, true
+	case "-eq":
+		return number(a) == number(b), true
+	case "-ne":
+		return number(a) != number(b), true
+	case "-lt":
+		return number(a) < number(b), true
+	case "-le":
+		return number(a) <= number(b), true
+	case "-gt":
+		return number(a) > number(b), true
+	case "-ge":
+		return number(a) >= number(b), true
+	}
+	return false, false
 }
 
 // judge goes through an expression as GRUB does (grub-core/commands/test.c): without precedence, -a being nothing. It
@@ -74,12 +88,12 @@ func judge(args []string, depth int) (truth, int) {
 	i := 0
 	for i < len(args) {
 		if i+2 < len(args) {
-			if compare, ok := comparisons[args[i+1]]; ok {
-				update(compare(args[i], args[i+2]))
+			op := args[i+1]
+			if t, ok := compare(args[i], op, args[i+2]); ok {
+				update(truthOf(t))
 				i += 3
 				continue
 			}
-			op := args[i+1]
 			if op == "-pgt" || op == "-plt" || strings.HasPrefix(op, "-nt") || strings.HasPrefix(op, "-ot") {
 				update(maybe)
 				i += 3

@@ -73,10 +73,9 @@ func (f *foreteller) measured(c *call) error {
 	return nil
 }
 
-// always are variables that hold the same in every GRUB that measures (grub-core/normal/main.c, since 2.02).
-var always = map[string]string{"grub_platform": "efi", "feature_chainloader_bpb": "y", "feature_ntldr": "y", "feature_platform_search_hint": "y",
-	"feature_default_font_path": "y", "feature_all_video_module": "y", "feature_menuentry_id": "y", "feature_menuentry_options": "y",
-	"feature_200_final": "y", "feature_nativedisk_cmd": "y", "feature_timeout_style": "y"}
+// features are variables that are "y" in every GRUB that measures (grub-core/normal/main.c, since 2.02).
+var features = []string{"chainloader_bpb", "ntldr", "platform_search_hint", "default_font_path", "all_video_module", "menuentry_id",
+	"menuentry_options", "200_final", "nativedisk_cmd", "timeout_style"}
 
 func (f *foreteller) value(name, since string, in *asking) (string, error) {
 	if in != nil {
@@ -91,8 +90,10 @@ func (f *foreteller) value(name, since string, in *asking) (string, error) {
 		return v, nil
 	case since != "":
 		return "", f.stop("the log does not show what the variable %s holds after %q", name, shorten(since))
-	case always[name] != "":
-		return always[name], nil
+	case name == "grub_platform":
+		return "efi", nil
+	case strings.HasPrefix(name, "feature_") && slices.Contains(features, name[len("feature_"):]):
+		return "y", nil
 	case setByGRUB(name):
 		return "", f.stop("the log does not show what GRUB sets the variable %s to", name)
 	}

@@ -22,7 +22,7 @@ func menuentry(r *run, args []string, b *block, said *call) (status, error) {
 	if b != nil {
 		args = args[:len(args)-1]
 	}
-	e := entry{submenu: said.args[0] == "submenu"}
+	e := entry{submenu: said.name() == "submenu"}
 	for i := 0; i < len(args); i++ {
 		name, text, has := strings.Cut(args[i], "=")
 		switch {

@@ -58,6 +58,14 @@ type call struct {
 
 func (c *call) text() string { return strings.Join(c.args, " ") }
 
+// name is that of the command, behind a "!".
+func (c *call) name() string {
+	if c.args[0] == "!" && len(c.args) > 1 {
+		return c.args[1]
+	}
+	return c.args[0]
+}
+
 // nature says what of files a command can read.
 type nature int
 
@@ -446,7 +454,7 @@ func (r *run) command(c *command) (status, error) {
 
 // execute runs the command of the arguments: one of GRUB's, a function or an assignment.
 func (r *run) execute(args []string, b *block, said *call) (status, error) {
-	if do, ok := builtins[args[0]]; ok {
+	if do := builtinNamed(args[0]); do != nil {
 		return do(r, args[1:], b, said)
 	}
 	if body, ok := r.functions[args[0]]; ok {
