@@ -117,6 +117,7 @@ type predictFlags struct {
 	disk    bool
 	noLog   bool
 	phase   string
+	profile int
 	assume  []int
 	pcrs    pcr.Selection
 	outFile string
@@ -199,6 +200,7 @@ func (o *predictFlags) define(f *pflag.FlagSet) {
 	})
 	f.BoolVar(&o.disk, "disk", false, "files that changed since this boot are used as they are now")
 	f.StringVar(&o.phase, "phase", "", "foresee PCR 11 up to these `PHASES` of systemd: enter-initrd, or enter-initrd:leave-initrd")
+	f.IntVar(&o.profile, "profile", 0, "the profile `NUMBER` of a unified kernel image; without it that of this boot")
 	f.BoolVar(&o.noLog, "no-log", false, "foretell PCR 11 alone, for any machine that boots --uki")
 	f.IntSliceVar(&o.assume, "assume", nil, "take the `EVENT` of this number over as it is")
 	o.logFlags.define(f)
@@ -275,6 +277,9 @@ func (a *app) predict(args []string, o *predictFlags) (*predictDoc, error) {
 		if future.Phases, err = o.phases(); err != nil {
 			return nil, err
 		}
+		if o.given.Changed("profile") {
+			future.Profile = &o.profile
+		}
 		return machine.Predict(future)
 	})
 	if err != nil {
@@ -313,7 +318,7 @@ func (a *app) predictImages(args []string, o *predictFlags) (*predictDoc, error)
 	}
 	doc := &predictDoc{Phases: []string{}, Current: []predict.PCR{}}
 	return doc, doc.add(a, o, func(_ wish, changes []predict.Change) (*predict.Forecast, error) {
-		return predict.Image(changes[0].Data, phases)
+		return predict.Image(changes[0].Data, o.profile, phases)
 	})
 }
 

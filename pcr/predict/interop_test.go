@@ -40,7 +40,7 @@ func TestSystemdMeasureGivesTheSamePCR11(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ours, err := predict.Image(image, words)
+		ours, err := predict.Image(image, 0, words)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,13 +13,14 @@ import (
 
 // plan is one future in the making.
 type plan struct {
-	m     *Machine
-	steps []*step
-	notes []string
+	m       *Machine
+	steps   []*step
+	notes   []string
+	profile int // of the unified kernel image
 }
 
 func (m *Machine) plan() *plan {
-	p := &plan{m: m, steps: make([]*step, len(m.steps))}
+	p := &plan{m: m, steps: make([]*step, len(m.steps)), profile: m.bootedProfile()}
 	for i, s := range m.steps {
 		p.steps[i] = s.clone()
 	}

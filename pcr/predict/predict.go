@@ -35,6 +35,7 @@ type Future struct {
 	Changes []Change
 	Disk    bool     // files that changed since the boot will be used as they are now
 	Phases  []string // of systemd, up to which PCR 11 is foreseen; nil for those of now
+	Profile *int     // of a unified kernel image; nil for that of this boot
 	Assume  []int    // numbers of events to be taken over as they are, whatever speaks against it
 }
 
@@ -107,6 +108,11 @@ func (m *Machine) Phases() []string { return m.phases }
 // Predict computes one future. It fails where a change makes no sense for this boot.
 func (m *Machine) Predict(f Future) (*Forecast, error) {
 	p := m.plan()
+	if f.Profile != nil {
+		if err := p.chooseProfile(*f.Profile, f.Changes); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range f.Changes {
 		if err := p.apply(c); err != nil {
 			return nil, err

@@ -7,7 +7,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
-	"github.com/vtpmctl/vtpmctl/internal/authenticode"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 )
 
@@ -79,7 +78,7 @@ func (m *Machine) texts() map[source]string {
 			}
 		}
 		if s.role == roleUKI {
-			if image, err := authenticode.Parse(m.read(s.origin.File)); err == nil {
+			if image, err := unified(m.read(s.origin.File), m.bootedProfile()); err == nil {
 				if c := image.Section(".cmdline"); c != nil {
 					texts[fromUKI] = string(c.Data)
 				}

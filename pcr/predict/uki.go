@@ -2,11 +2,13 @@ package predict
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/authenticode"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // measuredSections are the sections that systemd-stub measures, in its order, and the version that began to (systemd,
@@ -49,13 +51,9 @@ type Measurement struct {
 	Parts   [][]byte
 }
 
-// Sections lists what systemd-stub measures of a unified kernel image into PCR 11: of each section its name, and then its
-// content.
-func Sections(data []byte) ([]Measurement, error) {
-	image, err := unified(data)
-	if err != nil {
-		return nil, err
-	}
+// measurements lists what systemd-stub measures of a unified kernel image into PCR 11: of each section its name, and then
+// its content.
+func measurements(image *authenticode.Image) ([]Measurement, error) {
 	version := stubVersion(image)
 	var all []Measurement
 	for _, known := range measuredSections {
@@ -72,7 +70,8 @@ func Sections(data []byte) ([]Measurement, error) {
 	return all, nil
 }
 
-func unified(data []byte) (*authenticode.Image, error) {
+// unified reads a unified kernel image as one of its profiles.
+func unified(data []byte, profile int) (*authenticode.Image, error) {
 	image, err := authenticode.Parse(data)
 	if err != nil {
 		return nil, fail.E(fail.BadInput, "%w", err).Hint("a unified kernel image is wanted")
@@ -80,13 +79,101 @@ func unified(data []byte) (*authenticode.Image, error) {
 	if image.Section(".linux") == nil {
 		return nil, fail.E(fail.BadInput, "the image has no section .linux").Hint("a unified kernel image is wanted")
 	}
-	return image, nil
+	return image, choose(image, profile)
+}
+
+// The first version of systemd-stub that knows profiles, and what it measures of the choice of one (UAPI.5, "Multi-Profile
+// UKIs"; systemd, stub.c).
+const (
+	profilesSince  = 257
+	profileSection = ".profile"
+	profilePCR     = 12
+	tagProfile     = 0x13aed6db
+)
+
+// choose leaves the sections of one profile: those up to the first .profile are common to all, and what lies between that
+// of the profile and the next comes before them. Profile 0 may be the common sections alone.
+func choose(image *authenticode.Image, profile int) error {
+	if profile < 0 {
+		return fail.E(fail.Usage, "there is no profile %d", profile).Hint("profiles are counted from 0")
+	}
+	if stubVersion(image) < profilesSince {
+		if profile != 0 {
+			return fail.E(fail.BadInput, "systemd-stub %d in the image knows no profiles, from %d on it does", stubVersion(image), profilesSince)
+		}
+		return nil
+	}
+	count := 0
+	var own, common []authenticode.Section
+	for _, s := range image.Sections {
+		if s.Name == profileSection {
+			count++
+		}
+		switch count {
+		case 0:
+			common = append(common, s)
+		case profile + 1:
+			own = append(own, s)
+		}
+	}
+	if profile != 0 && profile >= count {
+		return fail.E(fail.BadInput, "the image has %d profiles, and no number %d", max(count, 1), profile).
+			Hint("profiles are counted from 0")
+	}
+	image.Sections = append(own, common...)
+	return nil
+}
+
+// bootedProfile is the one that the stub says it was told to use: it does not say so of the usual one.
+func (m *Machine) bootedProfile() int {
+	for _, s := range m.steps {
+		if d, ok := s.decoded.(*eventlog.Tagged); ok && len(d.Records) == 1 && d.Records[0].ID == tagProfile {
+			if n, err := strconv.Atoi(d.Records[0].Text); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+// chooseProfile has the stub told to use another profile of its image.
+func (p *plan) chooseProfile(profile int, changes []Change) error {
+	was := p.profile
+	if p.profile = profile; profile == was {
+		return nil
+	}
+	all, sections := p.having(roleUKI), p.having(roleSection)
+	if len(all) == 0 || len(sections) == 0 {
+		return fail.E(fail.Usage, "this machine boots no unified kernel image, which alone has profiles")
+	}
+	text := utf16z(strconv.Itoa(profile))
+	data := wire.NewLE().U32(tagProfile).Sized32(text).Out()
+	for _, s := range p.steps {
+		if d, ok := s.decoded.(*eventlog.Tagged); ok && len(d.Records) == 1 && d.Records[0].ID == tagProfile {
+			s.remove()
+		}
+	}
+	if profile != 0 { // it is measured just before the sections
+		p.insert(indexOf(p.steps, sections[0]), profilePCR, eventlog.EVEventTag, data, text)
+	}
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == UKI }) {
+		return nil
+	}
+	image := p.bytesOf(all[0])
+	if image == nil {
+		return fail.E(fail.MissingInput, "the unified kernel image of this boot is not at hand").Hint("--uki FILE names it")
+	}
+	return p.uki(Change{Kind: UKI, Name: all[0].named(), Data: image})
 }
 
 // Image is the forecast of PCR 11 for any machine that boots a unified kernel image: what systemd-stub measures of it, and
 // the given phases.
-func Image(data []byte, phases []string) (*Forecast, error) {
-	sections, err := Sections(data)
+func Image(data []byte, profile int, phases []string) (*Forecast, error) {
+	image, err := unified(data, profile)
+	if err != nil {
+		return nil, err
+	}
+	sections, err := measurements(image)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +205,7 @@ func (p *plan) uki(c Change) error {
 	if err != nil {
 		return err
 	}
-	image, err := unified(c.Data)
+	image, err := unified(c.Data, p.profile)
 	if err != nil {
 		return err
 	}
@@ -129,7 +216,7 @@ func (p *plan) uki(c Change) error {
 	if err := p.inner(s, image, old); err != nil {
 		return err
 	}
-	if err := p.sections(c.Data); err != nil {
+	if err := p.sections(image); err != nil {
 		return err
 	}
 	if section := image.Section(".cmdline"); section != nil {
@@ -200,8 +287,8 @@ func indexOf(steps []*step, s *step) int {
 
 // sections puts the sections of another image in the place of those of this boot. Equal ones are matched, so that the
 // events that change are those of sections that changed.
-func (p *plan) sections(data []byte) error {
-	all, err := Sections(data)
+func (p *plan) sections(image *authenticode.Image) error {
+	all, err := measurements(image)
 	if err != nil {
 		return err
 	}
@@ -264,7 +351,7 @@ func (m *Machine) deriveInitrd(s *step) {
 		if u.role != roleUKI || u.origin.File == "" {
 			continue
 		}
-		image, err := authenticode.Parse(m.read(u.origin.File))
+		image, err := unified(m.read(u.origin.File), m.bootedProfile())
 		if err != nil {
 			return
 		}
