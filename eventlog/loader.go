@@ -14,13 +14,24 @@ type Loader struct {
 	Producer string `json:"producer"` // "grub", "shim", "systemd-stub", "systemd-boot", "seabios"
 	What     string `json:"what"`     // "command", "kernel_cmdline", "file", "variable", "section", "cmdline", "mbr"
 	Text     string `json:"text"`     // the command, path, name or command line
+
+	line string // for String, where it was made with Text: a long log has tens of thousands
+}
+
+// loader makes an event's line, and its text as a part of that.
+func loader(producer, what string, text []byte) *Loader {
+	line := producer + " " + strings.ReplaceAll(what, "_", " ") + ": " + string(text)
+	return &Loader{Producer: producer, What: what, Text: line[len(line)-len(text):], line: line}
 }
 
 // Kind of boot loader events.
 func (*Loader) Kind() string { return "loader" }
 
 func (l *Loader) String() string {
-	return l.Producer + " " + strings.ReplaceAll(l.What, "_", " ") + ": " + l.Text
+	if l.line == "" {
+		return loader(l.Producer, l.What, []byte(l.Text)).line
+	}
+	return l.line
 }
 
 // grubPrefixes mark what GRUB measures besides files; older builds separate with a blank.
@@ -47,7 +58,7 @@ func grubText(data []byte) (what string, text []byte) {
 
 func decodeIPL(e *Event) (Decoded, error) {
 	if what, text := grubText(e.Data); text != nil {
-		return &Loader{Producer: "grub", What: what, Text: string(bytes.TrimRight(text, "\x00"))}, nil
+		return loader("grub", what, bytes.TrimRight(text, "\x00")), nil
 	}
 	text, ok := printable(e.Data)
 	if !ok {
@@ -58,11 +69,11 @@ func decodeIPL(e *Event) (Decoded, error) {
 	}
 	switch {
 	case shimVariables[text]:
-		return &Loader{Producer: "shim", What: "variable", Text: text}, nil
+		return loader("shim", "variable", []byte(text)), nil
 	case text == "MBR" || strings.HasPrefix(text, "MBR "):
-		return &Loader{Producer: "seabios", What: "mbr", Text: text}, nil
+		return loader("seabios", "mbr", []byte(text)), nil
 	case strings.HasPrefix(text, "(") || strings.HasPrefix(text, "/"):
-		return &Loader{Producer: "grub", What: "file", Text: text}, nil
+		return loader("grub", "file", []byte(text)), nil
 	}
 	return Text{Text: text}, nil
 }
@@ -70,9 +81,9 @@ func decodeIPL(e *Event) (Decoded, error) {
 // decodeWideIPL reads what systemd's components measure: they log UTF-16.
 func decodeWideIPL(text string) Decoded {
 	if strings.HasPrefix(text, ".") && !strings.ContainsAny(text, " /") {
-		return &Loader{Producer: "systemd-stub", What: "section", Text: text}
+		return loader("systemd-stub", "section", []byte(text))
 	}
-	return &Loader{Producer: "systemd-boot", What: "cmdline", Text: text}
+	return loader("systemd-boot", "cmdline", []byte(text))
 }
 
 // Tagged is the data of EV_EVENT_TAG: numbered records.
