@@ -179,6 +179,18 @@ func TestEventsMayCarryFewerBanksThanTheHeader(t *testing.T) {
 	}
 }
 
+func TestALongLogIsReplayedInEveryBank(t *testing.T) {
+	b := synth.Agile(allBanks...)
+	for i := range 2000 { // enough to share the banks out among the cores
+		b.Data(uint32(i%10), eventlog.EVAction, []byte{byte(i), byte(i >> 8)})
+	}
+	rec := b.Recording()
+	log := mustParse(t, rec.Log)
+	for _, bank := range allBanks {
+		checkReplay(t, log, rec, bank)
+	}
+}
+
 func TestABankThatTheHeaderDoesNotDeclareIsNamedAndReplayed(t *testing.T) {
 	b := twoEvents(eventlog.SHA1, eventlog.SHA256)
 	b.Raw(4, eventlog.EVAction, []eventlog.Digest{ // in the places of the declared ones
