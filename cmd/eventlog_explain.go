@@ -61,7 +61,14 @@ func (d storyDoc) Table(t *out.Table) {
 	}
 	for _, s := range d.Sections {
 		t.Title("%s", s.Title)
+		said := make(map[eventlog.Statement]bool) // Windows measures many settings into two PCRs
 		for _, line := range s.Statements {
+			words := line
+			words.Event, words.PCR = 0, 0
+			if said[words] {
+				continue
+			}
+			said[words] = true
 			mark := any(" ")
 			if line.Alert {
 				mark = out.No("!")

@@ -151,6 +151,7 @@ func (n *nameless) option(content []byte) {
 	for at+2 <= len(content) && (content[at] != 0 || content[at+1] != 0) {
 		at += 2
 	}
+	n.texts(content[6:min(at, len(content))])
 	if at += 2; at+size <= len(content) {
 		n.path(content[at : at+size])
 		n.texts(content[at+size:])
@@ -287,7 +288,8 @@ var shapes = []struct{ shape, what string }{
 	{"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", identifier}, // GUID
 	{"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", identifier},     // the same without dashes, as systemd writes it
 	{"xx:xx:xx:xx:xx:xx", "network card"}, {"xx-xx-xx-xx-xx-xx", "network card"}, {"01-xx-xx-xx-xx-xx-xx", "network card"},
-	{"xxxx-xxxx", identifier}, // a FAT file system
+	{"xxxxxxxxxxxx", "network card"}, // as firmware writes it into boot options
+	{"xxxx-xxxx", identifier},        // a FAT file system
 }
 
 func (n *nameless) text(t letters) {

@@ -135,6 +135,7 @@ func TestWhatIsTakenOutOfText(t *testing.T) {
 		"skip=10.1.2.3":                                   "skip=10.1.2.3",
 		"root=/dev/mapper/acme-root ro":                   "root=/dev/mapper/xxxx-xxx1 ro",
 		"rd.lvm.lv=acme/root":                             "rd.lvm.lv=xxxx/xxx1",
+		"UEFI PXEv4 (MAC:525400123456)":                   "UEFI PXEv4 (MAC:000000000001)",
 		"root=LABEL=acme":                                 "root=LABEL=xxx1",
 	} {
 		log := mustParse(t, synth.Agile(eventlog.SHA256).Data(8, eventlog.EVIPL, []byte("grub_cmd: "+in+"\x00")).Recording().Log)
@@ -199,6 +200,19 @@ func TestAnAnonymisedDeviceIsOneOfMany(t *testing.T) {
 	d, _ := mustParse(t, text).Events[1].Decode()
 	if s, ok := d.(*eventlog.SPDM); !ok || s.Device != "PCI device 10de:2330" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// Firmware writes the address of a network card into the name of its boot option.
+func TestTheNameOfABootOptionNamesNoCard(t *testing.T) {
+	for _, text := range []string{"UEFI PXEv4 (MAC:525400123456)", "IPv4 Intel(R) I210 (52:54:00:12:34:56)"} {
+		option := wire.NewLE().U32(1).U16(4).Bytes(wide(text + "\x00")).Bytes([]byte{0x7f, 0xff, 4, 0}).Out()
+		data := synth.Variable("8be4df61-93ca-11d2-aa0d-00e098032b8c", "Boot0001", option)
+		copied, blanks := mustParse(t, synth.Agile(eventlog.SHA256).Data(1, eventlog.EVEFIVariableBoot, data).Recording().Log).Anonymise()
+		d, _ := copied.Events[1].Decode()
+		if len(blanks) != 1 || strings.Contains(d.String(), "12") {
+			t.Errorf("%s: %+v", d, blanks)
+		}
 	}
 }
 

@@ -465,16 +465,18 @@ func (t *teller) saw(name string) {
 	}
 }
 
+const launched = "what the launched environment measures"
+
 // changesWith says what gives a PCR another value.
 var changesWith = [pcrCount]string{
 	0: "a firmware update", 1: "firmware settings, boot options and hardware tables", 2: "option ROMs and drivers of add-in cards",
-	3: "their settings", 4: "updates of shim, the boot loader, and the kernel where firmware loads it", 5: "the partition table of the boot disk",
-	6: "the maker of the machine decides", 7: "Secure Boot switched, updates of db and dbx, another signer of the boot loader",
+	3: "settings of add-in cards", 4: "updates of shim, the boot loader, and the kernel where firmware loads it", 5: "the partition table of the boot disk",
+	6: "what the maker of the machine puts there", 7: "Secure Boot switched, updates of db and dbx, another signer of the boot loader",
 	8: "boot menu entries and the kernel command line", 9: "kernel, initrd and what GRUB reads", 10: "every file the kernel measures",
 	11: "the unified kernel image and the phases of the boot; in Windows BitLocker closes it", 12: "command lines and credentials given to the kernel; in Windows its settings",
 	13: "system extensions; in Windows the drivers it loads", 14: "keys enrolled in shim (MOK); in Windows who signed its modules",
-	15: "the machine's identity and volume keys", 16: "debugging", 17: "the dynamic launch", 18: "the launched environment", 19: "what it measures",
-	20: "what it measures", 21: "what it measures", 22: "what it measures", 23: "applications",
+	15: "the machine's identity and volume keys", 16: "debugging", 17: "the dynamic launch", 18: "the launched environment", 19: launched,
+	20: launched, 21: launched, 22: launched, 23: "applications",
 }
 
 // changesOf names register changes in a confidential guest, whose registers stand for several PCRs each.

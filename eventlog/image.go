@@ -182,7 +182,11 @@ func (g *GPT) String() string {
 		}
 		names = append(names, name)
 	}
-	return fmt.Sprintf("disk %s with %d partitions: %s", g.Disk, len(g.Partitions), strings.Join(names, ", "))
+	count := "1 partition"
+	if n := len(g.Partitions); n != 1 {
+		count = strconv.Itoa(n) + " partitions"
+	}
+	return fmt.Sprintf("disk %s with %s: %s", g.Disk, count, strings.Join(names, ", "))
 }
 
 func decodeGPT(e *Event) (Decoded, error) {

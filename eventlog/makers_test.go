@@ -50,7 +50,7 @@ func TestEventsOfManyMakersAreDecoded(t *testing.T) {
 		{"an H-CRTM component", 0, eventlog.EVNoAction, le("H-CRTM CompMeas\x00", uint8(3), "ACM", uint8(0), uint16(34), uint16(0x0b), digest),
 			"H-CRTM CompMeas: ACM abababababababababababababababababababababababababababababababab"},
 		{"a GPT without identifiers", 5, eventlog.EVEFIGPTEvent2, gpt,
-			"disk 00000000-0000-0000-0000-000000000000 with 1 partitions: 01010101-0101-0101-0101-010101010101"},
+			"disk 00000000-0000-0000-0000-000000000000 with 1 partition: 01010101-0101-0101-0101-010101010101"},
 		{"a boot variable of the new kind", 1, eventlog.EVEFIVariableBoot2,
 			synth.Variable("8be4df61-93ca-11d2-aa0d-00e098032b8c", "BootOrder", []byte{1, 0}), "BootOrder: 0001"},
 		{"systemd-stub's initrd addon", 12, eventlog.EVEventTag, tag(0x49dffe0f, le("a\x00b\x00\x00\x00")), "systemd-stub: initrd addon: ab"},

@@ -27,8 +27,7 @@ type Root struct {
 type Disk struct {
 	Roots []Root
 
-	index map[string]Origin // by digest, in the bank below
-	bank  eventlog.Alg
+	index map[eventlog.Alg]map[string]Origin // by digest
 }
 
 // Bounds of a search.
@@ -119,34 +118,38 @@ func locate(fsys fs.FS, p string) (string, bool) {
 
 // Find tells which file of the walked roots was measured as an event.
 func (d *Disk) Find(e *eventlog.Event) (Origin, bool) {
-	if d.index == nil {
-		d.build(e)
-	}
-	digest := e.Digest(d.bank)
-	o, ok := d.index[string(digest)]
-	return o, ok && len(digest) > 0
-}
-
-// build hashes every file, in the bank of the first event that is looked for.
-func (d *Disk) build(e *eventlog.Event) {
-	d.index = make(map[string]Origin)
+	var bank eventlog.Alg
 	for _, digest := range e.Digests {
-		if digest.Alg.Known() && (d.bank == 0 || digest.Alg == eventlog.SHA256) {
-			d.bank = digest.Alg
+		if digest.Alg.Known() && (bank == 0 || digest.Alg == eventlog.SHA256) {
+			bank = digest.Alg
 		}
 	}
-	if d.bank == 0 {
-		return
+	if bank == 0 {
+		return Origin{}, false
 	}
+	if d.index[bank] == nil {
+		d.build(bank)
+	}
+	o, ok := d.index[bank][string(e.Digest(bank))]
+	return o, ok
+}
+
+// build hashes every file in a bank: one as a rule, another where an event has no digest of the first.
+func (d *Disk) build(bank eventlog.Alg) {
+	if d.index == nil {
+		d.index = make(map[eventlog.Alg]map[string]Origin)
+	}
+	index := make(map[string]Origin)
+	d.index[bank] = index
 	for f := range d.walk {
 		data, err := f.Read()
 		if err != nil {
 			continue // a file that cannot be read explains nothing
 		}
 		for as, parts := range Readings(data) {
-			sum := string(d.bank.Sum(parts...))
-			if old, twice := d.index[sum]; !twice || old.part() && !(Origin{As: as}).part() {
-				d.index[sum] = Origin{f.Path, as}
+			sum := string(bank.Sum(parts...))
+			if old, twice := index[sum]; !twice || old.part() && !(Origin{As: as}).part() {
+				index[sum] = Origin{f.Path, as}
 			}
 		}
 	}

@@ -87,6 +87,12 @@ func TestAFileIsKnownByWhatWasMeasuredOfIt(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
+	for _, bank := range []eventlog.Alg{eventlog.SHA1, eventlog.SHA384} { // a log whose events have other banks than the first one
+		e := &eventlog.Event{Digests: []eventlog.Digest{{Alg: bank, Value: bank.Sum([]byte("initrd"))}}}
+		if o, ok := d.Find(e); !ok || o.File != "/boot/initrd" {
+			t.Errorf("%s: %v", bank, o)
+		}
+	}
 	if o, ok := d.Find(&eventlog.Event{}); ok {
 		t.Errorf("an event without digests is of %v", o)
 	}

@@ -21,7 +21,7 @@ Boot options
 
 Boot chain
   bound    firmware said: Calling EFI Application from Boot Option
-  bound    booted from disk 8f6c2f1e-52a7-4c0e-9d3b-6f1a0c5e7d21 with 1 partitions: ESP
+  bound    booted from disk 8f6c2f1e-52a7-4c0e-9d3b-6f1a0c5e7d21 with 1 partition: ESP
   label    a program was started: PciRoot(0x0)/Pci(0x1,0x0)/HD(1,GPT,2b7e1516-28ae-4d2a-abf7-158809cf4f3c,0x800,0x31000)/\EFI\BOOT\BOOTX64.EFI
   label    a program was started: VenMedia(55c5d1f8-04cd-46b5-8a20-e56cbb3052d0)
   bound    firmware said: Exit Boot Services Invocation
