@@ -60,7 +60,7 @@ func (a *app) givenValues(o *checkFlags) (*pcr.Values, error) {
 		return nil, fail.E(fail.Usage, "--pcrs and --log both say what the PCRs hold: give one of them")
 	}
 	if o.pcrs != "" {
-		return a.valuesFile(o.pcrs)
+		return a.valuesFile(o.pcrs, nil)
 	}
 	log, _, err := a.readLog([]string{o.log})
 	if err != nil {
@@ -69,12 +69,13 @@ func (a *app) givenValues(o *checkFlags) (*pcr.Values, error) {
 	return pcr.Replayed(log), nil
 }
 
-func (a *app) valuesFile(path string) (*pcr.Values, error) {
+// valuesFile reads a file of PCR values. Raw ones need sel to say what they are.
+func (a *app) valuesFile(path string, sel pcr.Selection) (*pcr.Values, error) {
 	data, err := a.readInput(path, pcr.MaxFile)
 	if err != nil {
 		return nil, err
 	}
-	values, err := pcr.Decode(data, nil)
+	values, err := pcr.Decode(data, sel)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -93,7 +94,7 @@ func (a *app) checkVolumes(source string, o *checkFlags, next func() (*pcr.Value
 	}
 	var good *pcr.Values
 	if o.good != "" {
-		if good, err = a.valuesFile(o.good); err != nil {
+		if good, err = a.valuesFile(o.good, nil); err != nil {
 			return nil, err
 		}
 	}

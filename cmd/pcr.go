@@ -229,11 +229,7 @@ values (tpm2_pcrread -F values) need --pcrs to say what they are.`,
 			f.TextVar(&pcrs, "pcrs", pcrs, "compare these `PCRs` only")
 		},
 		onTPM: func(_ context.Context, t tpm.Conn, args []string) (out.Doc, error) {
-			data, err := a.readInput(args[0], pcr.MaxFile)
-			if err != nil {
-				return nil, err
-			}
-			expected, err := pcr.Decode(data, pcrs)
+			expected, err := a.valuesFile(args[0], pcrs)
 			if err != nil {
 				return nil, err
 			}

@@ -441,7 +441,7 @@ func (d *predictDoc) verdict(o *predictFlags) error {
 // another machine has none but by --against.
 func (a *app) presentValues(path string, live bool, log *eventlog.Log) (*pcr.Values, string, error) {
 	if path != "" {
-		v, err := a.valuesFile(path)
+		v, err := a.valuesFile(path, nil)
 		return v, path, err
 	}
 	if !live {

@@ -88,7 +88,7 @@ it must open now, unless it is for later, and must not open without the policy.`
 			doc := sealDoc{File: outFile, Default: !given.Changed("pcrs")}
 			var err error
 			if values != "" {
-				if plan.Values, err = a.valuesFile(values); err != nil {
+				if plan.Values, err = a.valuesFile(values, nil); err != nil {
 					return nil, err
 				}
 			}

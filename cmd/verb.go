@@ -175,8 +175,8 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		check = cobra.NoArgs
 	}
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError(c, err)
+		if err := check(c, args); err != nil { // cobra's own words tell a number, and not of what
+			return usageError(c, fmt.Errorf("it is %q, and %d arguments were given", strings.TrimSuffix(c.UseLine(), " [flags]"), len(args)))
 		}
 		return nil
 	}

@@ -3,8 +3,8 @@ package pcr
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -37,7 +37,7 @@ func decode(data []byte, sel Selection) (*Values, error) {
 	var err error
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
-		return nil, io.ErrUnexpectedEOF
+		return nil, errors.New("the file is empty")
 	case bytes.TrimSpace(text)[0] == '{':
 		v, err = decodeJSON(text)
 	case isText(text):

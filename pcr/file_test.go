@@ -129,7 +129,7 @@ func TestBadFilesOfValuesSayWhere(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"nothing":               {nil, "unexpected EOF"},
+		"nothing":               {nil, "the file is empty"},
 		"JSON without banks":    {[]byte(`{"a":1}`), "there are none"},
 		"broken JSON":           {[]byte(`{"banks":[`), "JSON"},
 		"a bank twice":          {[]byte(`{"banks":[{"name":"sha1"},{"name":"sha1"}]}`), "sha1 stands there twice"},

@@ -49,6 +49,9 @@ func newDevice(f *os.File) (link, error) {
 
 // deviceError gives an error of open(2) its kind and says what to do about it.
 func deviceError(path string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok { // our message names the path
+		err = e.Err
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
 		return fail.E(fail.NoTPM, "%s: %w", path, err).

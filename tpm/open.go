@@ -1,6 +1,7 @@
 package tpm
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -86,17 +87,18 @@ func dial(ctx context.Context, t Target, o Options) (link, Target, error) {
 // dialAuto tries the system's own TPMs in their order. Only where there is none does it come to the engine: a TPM that
 // is there and cannot be opened is an error, never a reason to use another one.
 func dialAuto(ctx context.Context, o Options) (link, Target, error) {
-	var err error
+	var missing error // of the target that most machines have, which is the first
 	for _, t := range systemTargets {
-		var l link
-		if l, t, err = dial(ctx, t, o); err == nil || fail.KindOf(err) != fail.NoTPM {
+		l, t, err := dial(ctx, t, o)
+		if err == nil || fail.KindOf(err) != fail.NoTPM {
 			return l, t, err
 		}
+		missing = cmp.Or(missing, err)
 	}
 	if o.EngineDir != "" && !o.RequireTPM {
 		return dial(ctx, Target{Scheme: Engine, Path: o.EngineDir}, o)
 	}
-	return nil, Target{Scheme: Auto}, fail.E(fail.NoTPM, "this machine has no TPM 2.0: %w", err).
+	return nil, Target{Scheme: Auto}, fail.E(fail.NoTPM, "this machine has no TPM 2.0: %w", missing).
 		Hint("switch on the vTPM in the instance's settings, or name another one with --tpm").
 		Hint("%s", targetGrammar)
 }
