@@ -286,6 +286,8 @@ type grubDisk struct {
 	device string // of the configuration
 	base   string // where the system has that device
 	past   bool   // as it was in this boot
+
+	modules []string // of GRUB's image, when somebody asked for them
 }
 
 // newGRUBDisk finds the device of a configuration.

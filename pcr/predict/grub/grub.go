@@ -33,7 +33,8 @@ type Event struct {
 // Disk is what GRUB reads from, by its paths, with and without a device.
 type Disk interface {
 	Read(path string) ([]byte, bool)
-	List(folder string) []string // the paths of the files in it
+	List(folder string) []string // the names of the files in it
+	Builtin(module string) bool  // whether it is a part of GRUB's image, so that insmod reads no file
 }
 
 // Boot is what a boot taught.

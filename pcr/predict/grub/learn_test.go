@@ -104,6 +104,8 @@ func (d disk) List(folder string) (names []string) {
 	return names
 }
 
+func (disk) Builtin(module string) bool { return module == "regexp" }
+
 // world knows all that scripts may ask for: it stands for a machine.
 func world() *Boot {
 	file := func(name string) []Event { return []Event{{Kind: File, Text: name}} }
@@ -222,6 +224,9 @@ func TestFilesThatAreNotKnownAreDoubted(t *testing.T) {
 	learned, err := Learn(mustParse(t, config), configPath, world().boot(t, config, files), files)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if f, err := learned.Foretell(mustParse(t, "insmod regexp\n"+config), configPath, files); err != nil || f.Doubt != "" {
+		t.Errorf("%v: a module of the image is doubted: %q", err, f.Doubt)
 	}
 	f, err := learned.Foretell(mustParse(t, "insmod chain\n"+config), configPath, files)
 	if err != nil || !strings.Contains(f.Doubt, `line 1: what "insmod chain" reads is not known`) {

@@ -349,14 +349,13 @@ func (p *parser) word() {
 	p.tok.kind, p.tok.words = wordToken, word{}
 	for from := p.pos; ; {
 		rest := p.text[p.pos:]
-		n := strings.IndexAny(rest, "{}|&$;<> \t\n'\"\\")
-		switch {
-		case n < 0:
-			n = len(rest)
-			fallthrough
-		case n > 0:
+		if n := strings.IndexAny(rest, "{}|&$;<> \t\n'\"\\"); n > 0 {
 			p.put(bare, rest[:n], n)
 			continue
+		}
+		if rest == "" { // the last newline was escaped
+			p.tok.raw = p.text[from:]
+			return
 		}
 		switch rest[0] {
 		case '\\':
@@ -378,7 +377,7 @@ func (p *parser) word() {
 				p.variable(variable)
 			}
 		default:
-			p.tok.raw = p.text[from:min(p.pos, len(p.text))]
+			p.tok.raw = p.text[from:p.pos]
 			return
 		}
 		if p.err != nil {

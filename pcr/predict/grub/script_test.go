@@ -13,6 +13,7 @@ type noDisk struct{}
 
 func (noDisk) Read(string) ([]byte, bool) { return nil, false }
 func (noDisk) List(string) []string       { return nil }
+func (noDisk) Builtin(string) bool        { return false }
 
 // commands runs a script that asks for nothing.
 func commands(t *testing.T, text []byte) []string {
