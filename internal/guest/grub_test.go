@@ -104,7 +104,7 @@ func TestAnotherConfigurationOfGRUBIsForetold(t *testing.T) {
 		changes []int
 	}{
 		{"commands come and go", []string{
-			timeout, timeout + "set color_normal=white/black\ninsmod part_gpt\n",
+			timeout, timeout + "set color_normal=white/black\ninsmod regexp\n",
 			"	echo	'Loading initial ramdisk ...'\n", "",
 		}, []int{8, 9}},
 		{"a new kernel is the default, the old one in the menu, with another command line and two initrds", []string{
