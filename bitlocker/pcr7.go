@@ -93,10 +93,10 @@ func collectPCR7(log *eventlog.Log) *pcr7Events {
 		if e.PCR != 7 || !e.Extends() {
 			continue
 		}
-		if e.Check().Binding == eventlog.Broken {
+		decoded, check, _ := e.Look()
+		if check.Binding == eventlog.Broken {
 			found.broken = append(found.broken, e.Number)
 		}
-		decoded, _ := e.Decode()
 		v, isVariable := decoded.(*eventlog.Variable)
 		switch {
 		case e.Type == eventlog.EVSeparator:

@@ -66,7 +66,7 @@ func parseJSON(data []byte) *Log {
 			err = l.addRecord(&record, start)
 		}
 		if err != nil {
-			l.note("truncated", start, -1, fmt.Sprintf("%d trailing bytes were not read: %v", len(text)-start, err))
+			l.cut("truncated", start, len(text), err)
 			break
 		}
 		l.Size = int(decoder.InputOffset())

@@ -50,7 +50,7 @@ func parseCELTLV(data []byte) *Log {
 			if len(l.Events) == 0 {
 				return nil
 			}
-			l.note("truncated", start, -1, fmt.Sprintf("%d trailing bytes were not read: %v", len(data)-start, err))
+			l.cut("truncated", start, len(data), err)
 			break
 		}
 		e.Number, e.Offset = len(l.Events), start

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -86,7 +85,7 @@ func parseCELCBOR(data []byte) *Log {
 			if len(l.Events) == 0 {
 				return nil
 			}
-			l.note("truncated", start, -1, fmt.Sprintf("%d trailing bytes were not read: %v", len(data)-start, r.Err()))
+			l.cut("truncated", start, len(data), r.Err())
 			break
 		}
 		e.Number, e.Offset = len(l.Events), start

@@ -8,6 +8,8 @@
 // on raw; whoever prints it escapes it.
 package eventlog
 
+import "fmt"
+
 // Register numbers with a meaning of their own.
 const (
 	pcrCount       = 24         // PCRs of a PC Client TPM
@@ -119,6 +121,11 @@ type Note struct {
 // note adds a Note.
 func (l *Log) note(code string, offset, event int, text string) {
 	l.Notes = append(l.Notes, Note{Code: code, Offset: offset, Event: event, Text: text, Quirk: noteQuirks[code]})
+}
+
+// cut notes where reading stopped before the end, and why.
+func (l *Log) cut(code string, at, size int, why any) {
+	l.note(code, at, -1, fmt.Sprintf("%d trailing bytes were not read: %v", size-at, why))
 }
 
 // Append adds the events of a log that was written later in the same boot: IMA's, or systemd's. Offsets stay those in

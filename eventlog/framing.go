@@ -188,7 +188,7 @@ func (l *Log) noteHeader() {
 func (l *Log) noteEnd(data []byte, end int, why *stop) {
 	switch {
 	case why != nil:
-		l.note(why.code, why.offset, -1, fmt.Sprintf("%d trailing bytes were not read: %s", len(data)-why.offset, why.text))
+		l.cut(why.code, why.offset, len(data), why.text)
 	case end < len(data):
 		l.note("padding", end, -1, fmt.Sprintf("%d bytes of 0x%02x after the last event", len(data)-end, data[len(data)-1]))
 	}

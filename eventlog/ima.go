@@ -84,7 +84,7 @@ func parseIMABinary(data []byte) *Log {
 			fields = r.Sized32()
 		}
 		if r.Err() != nil || !isIMATemplate(name) {
-			l.note("truncated", start, -1, fmt.Sprintf("%d trailing bytes were not read: no IMA record", len(data)-start))
+			l.cut("truncated", start, len(data), "no IMA record")
 			l.Size = start
 			return l
 		}
@@ -121,7 +121,7 @@ func parseIMAText(data []byte) *Log {
 		line := firstLine(data[offset:])
 		e, ok := imaLine(line, offset)
 		if !ok && len(bytes.TrimSpace(line)) > 0 {
-			l.note("truncated", offset, -1, fmt.Sprintf("%d trailing bytes were not read: no IMA line", len(data)-offset))
+			l.cut("truncated", offset, len(data), "no IMA line")
 			break
 		}
 		if ok {

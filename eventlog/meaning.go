@@ -1,11 +1,5 @@
 package eventlog
 
-import (
-	"iter"
-	"maps"
-	"slices"
-)
-
 // Meaning is what an event type stands for, by the PC Client Platform Firmware Profile, and what its digest covers in
 // the logs of real firmware.
 type Meaning struct {
@@ -66,6 +60,3 @@ var meanings = map[EventType]Meaning{
 
 // Meaning explains t; it is empty for a type without a name.
 func (t EventType) Meaning() Meaning { return meanings[t] }
-
-// Types yields the event types that have a name, in their order.
-func Types() iter.Seq[EventType] { return slices.Values(slices.Sorted(maps.Keys(meanings))) }

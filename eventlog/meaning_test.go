@@ -7,26 +7,15 @@ import (
 )
 
 func TestEveryTypeWithANameHasAMeaning(t *testing.T) {
-	named := 0
 	for _, base := range []eventlog.EventType{0, 0x80000000} {
 		for low := range eventlog.EventType(0x200) {
 			et := base | low
 			if m := et.Meaning(); et.Known() != (m.Means != "" && m.Covers != "") {
 				t.Errorf("%s: known %v, meaning %+v", et, et.Known(), m)
 			}
-			if et.Known() {
-				named++
+			if again, ok := eventlog.ParseType(et.String()); !ok || again != et {
+				t.Errorf("%s is read back as %s", et, again)
 			}
 		}
-	}
-	listed := 0
-	for et := range eventlog.Types() {
-		listed++
-		if again, ok := eventlog.ParseType(et.String()); !ok || again != et {
-			t.Errorf("%s is read back as %s", et, again)
-		}
-	}
-	if listed != named {
-		t.Errorf("%d types are listed, %d have a name", listed, named)
 	}
 }

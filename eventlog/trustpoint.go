@@ -123,6 +123,12 @@ func checkQuote(event int, attest []byte, replay *Replay) QuoteCheck {
 		c.Note = fmt.Sprintf("the log has no bank %s", c.Bank)
 		return c
 	}
+	c.compare(bitmap, digest, bank)
+	return c
+}
+
+// compare hashes the replayed values of the selected PCRs, as TPM2_Quote does (part 3).
+func (c *QuoteCheck) compare(bitmap, digest []byte, bank *BankReplay) {
 	var joined []byte
 	for pcr := range min(len(bitmap)*8, pcrCount) {
 		if bitmap[pcr/8]&(1<<(pcr%8)) == 0 {
@@ -137,14 +143,13 @@ func checkQuote(event int, attest []byte, replay *Replay) QuoteCheck {
 	}
 	if len(c.PCRs) == 0 {
 		c.Note = "the quote selects no PCR: it says nothing"
-		return c
+		return
 	}
 	for i := range algs { // the hash is that of the signing scheme, which the quote does not name
 		if algs[i].size == len(digest) && bytes.Equal(algs[i].alg.Sum(joined), digest) {
 			c.Match = true
 		}
 	}
-	return c
 }
 
 // fileTime reads the time at the start of what Windows qualifies its quotes with, 100 ns since 1601; "" where it is none.
