@@ -103,6 +103,32 @@ func TestEntriesThatAreFilesAreForetold(t *testing.T) {
 	}
 }
 
+// GRUB writes into its environment block as it boots, so what it read may be gone: then the log alone shows what it was.
+func TestAnEnvironmentBlockThatIsGoneIsReadOffTheLog(t *testing.T) {
+	const path = "(hd0,gpt2)/grub2/grub.cfg"
+	script, then, now := mustParse(t, fedora), fedoraDisk(), fedoraDisk()
+	delete(then, fedoraEnv)
+	learned, err := Learn(script, path, fedoraRun("5.9.1-1"), then)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []disk{then, now} {
+		f, err := learned.Foretell(script, path, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range f.Events {
+			f.Events[i].Line = 0
+		}
+		if want := fedoraRun("5.9.1-1"); !cmp.Equal(f.Events, want) {
+			t.Error(cmp.Diff(want, f.Events))
+		}
+	}
+	if f, err := learned.Foretell(mustParse(t, fedora+"echo $another\n"), path, then); err == nil {
+		t.Errorf("a variable that may be in the block is taken for unset: %v", f.Events)
+	}
+}
+
 // Without a default GRUB takes the newest.
 func TestTheNewestReleaseComesFirst(t *testing.T) {
 	ascending := []string{"a-0-rescue", "a-1~rc1-1", "a-1-1", "a-1-2", "a-1.2-1", "a-1.10-1", "a-2.0.9-200.fc9", "a-2.0.10-100.fc9", "a-2.0.10-100.fc10", "b-1-1"}

@@ -198,6 +198,8 @@ func (r *run) lookup(name string, in *asking) (string, error) {
 		return v.text, nil
 	case set:
 		return r.tell.value(name, v.since, in)
+	case setByGRUB(name): // no environment block has these
+		return r.tell.value(name, "", in)
 	}
 	return r.tell.value(name, r.since, in)
 }
