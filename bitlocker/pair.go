@@ -94,7 +94,7 @@ func pair(t tpm.Sender, parent tpm2.TPM2BName, p Protector, blob sealedBlob) (Pa
 			return result, tpm.Annotate(t, err)
 		}
 		result.Paired, result.Reason = eventlog.Pass, "this TPM loads the sealed key"
-	case errors.Is(err, tpm2.TPMRCIntegrity):
+	case tpm.MadeElsewhere(err):
 		result.Paired, result.Reason = eventlog.Fail, "another TPM sealed this key, or this one before it was cleared"
 	default:
 		return result, tpm.Annotate(t, err)

@@ -92,15 +92,15 @@ it must open now, unless it is for later, and must not open without the policy.`
 					return nil, err
 				}
 			}
-			if plan.PIN, err = a.newPIN(ctx, pin, args[0]); err != nil {
-				return nil, err
-			}
-			defer clear(plan.PIN)
-			src, err := a.openInput(args[0])
+			src, err := a.openInput(args[0]) // before anybody types a PIN for nothing
 			if err != nil {
 				return nil, err
 			}
 			defer src.Close()
+			if plan.PIN, err = a.newPIN(ctx, pin, args[0]); err != nil {
+				return nil, err
+			}
+			defer clear(plan.PIN)
 			defer a.progress("sealing").Done()
 			if outFile == "" || outFile == "-" {
 				_, err := seal.Seal(ctx, t, plan, src, a.Out)

@@ -121,7 +121,7 @@ func (f *File) unsealUnder(ctx context.Context, t tpm.Conn, p parent, o Opening)
 	defer sessions.Close()
 	loaded, err := f.Key.load(t, p, sessions)
 	switch {
-	case errors.Is(err, tpm2.TPMRCIntegrity):
+	case tpm.MadeElsewhere(err):
 		return nil, f.wrongTPM(p, err)
 	case err != nil:
 		return nil, err

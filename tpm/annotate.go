@@ -60,6 +60,12 @@ func Annotate(s Sender, err error) error {
 	return &annotated{message, err, &CommandError{Command: cc, Code: rc}}
 }
 
+// MadeElsewhere tells whether TPM2_Load refused a private part that this TPM did not make, or not since it was cleared: its
+// integrity value is wrong, or already its size, because TPMs of other makers lay such parts out in other ways.
+func MadeElsewhere(err error) bool {
+	return errors.Is(err, tpm2.TPMRCIntegrity) || errors.Is(err, tpm2.TPMRCSize)
+}
+
 // refusals remembers, for each response code that came back, the last command it answered.
 type refusals map[tpm2.TPMRC]tpm2.TPMCC
 
