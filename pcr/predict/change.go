@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
-	"github.com/vtpmctl/vtpmctl/eventlog/files"
 	"github.com/vtpmctl/vtpmctl/internal/authenticode"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 )
@@ -308,13 +307,4 @@ func (p *plan) rename(s *step, c Change) {
 	s.event.Data = append([]byte(strings.Replace(old, onPartition(old), name, 1)), 0)
 	s.decoded, _ = s.event.Decode()
 	s.changed = true
-}
-
-// fileNamed is the file a boot would read under a path, nil if none or several are there.
-func (p *plan) fileNamed(bootPath string) *files.File {
-	found := p.m.disk.Named(bootPath)
-	if len(found) != 1 {
-		return nil
-	}
-	return &found[0]
 }

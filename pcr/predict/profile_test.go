@@ -81,7 +81,7 @@ func TestAnotherProfileIsMeasured(t *testing.T) {
 	}
 	for _, d := range f.Steps[at].Digests {
 		if want := d.Alg.Sum([]byte("1\x00\x00\x00")); !bytes.Equal(d.Value, want) {
-			t.Errorf("%s is measured, want %s", d.Value, eventlog.Hex(want))
+			t.Errorf("%s is measured, want %s", d.Value, want)
 		}
 	}
 	if _, err := machine.Predict(predict.Future{Profile: &one}); err == nil {
