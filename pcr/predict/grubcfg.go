@@ -133,12 +133,13 @@ func (p *plan) rerun(config *step, past, next []byte) (why string) {
 // alike, and the rest is inserted or gone.
 func (p *plan) become(at int, steps []*step, was, will []grub.Event, disk *grubDisk) {
 	pairs := align(was, will)
+	initrds := p.names(roleGRUBInitrd)
 	for i, s := range steps {
 		if !slices.Contains(pairs, i) {
 			s.remove()
 		}
 	}
-	var kernel, initrd, command string
+	var kernel, command string
 	for i, e := range will {
 		var s *step
 		if pairs[i] >= 0 {
@@ -159,7 +160,7 @@ func (p *plan) become(at int, steps []*step, was, will []grub.Event, disk *grubD
 			case strings.HasPrefix(command, "linux"):
 				s.role, kernel = roleGRUBKernel, e.Text
 			case strings.HasPrefix(command, "initrd"):
-				s.role, initrd = roleGRUBInitrd, e.Text
+				s.role = roleGRUBInitrd
 			case strings.HasSuffix(path, ".cfg"):
 				s.role = roleGRUBConfig
 			}
@@ -170,7 +171,35 @@ func (p *plan) become(at int, steps []*step, was, will []grub.Event, disk *grubD
 		}
 	}
 	p.grubText()
-	p.handOver(kernel, initrd)
+	p.start(kernel)
+	if after := p.names(roleGRUBInitrd); !slices.Equal(initrds, after) {
+		p.otherInitrds(len(initrds) > 0, len(after) > 0)
+	}
+}
+
+// otherInitrds has the kernel's stub get other files.
+func (p *plan) otherInitrds(before, after bool) {
+	for _, s := range p.having(roleInitrd) {
+		if after {
+			p.joinInitrds(s)
+		} else {
+			s.remove()
+		}
+	}
+	if before {
+		return
+	}
+	for _, s := range p.having(roleOptions) {
+		s.block("the kernel got no initrd in this boot, and how it would measure one is not known")
+	}
+}
+
+// names are the files of the steps of a role.
+func (p *plan) names(r role) (names []string) {
+	for _, s := range p.having(r) {
+		names = append(names, s.named())
+	}
+	return names
 }
 
 // another inserts a step for an event that this boot does not have.
@@ -204,10 +233,10 @@ func (p *plan) readInstead(s *step, name string, disk *grubDisk) {
 	s.measure(data)
 }
 
-// handOver has shim, the firmware and the kernel's stub get another kernel and other initrds.
-func (p *plan) handOver(kernel, initrd string) {
+// start has shim and the firmware start another kernel, "" for the one of this boot.
+func (p *plan) start(kernel string) {
 	for _, s := range p.having(roleGRUBKernel) {
-		if s.named() != kernel {
+		if kernel == "" || s.named() != kernel {
 			continue
 		}
 		if s.given == nil || p.kernel(Change{Kind: Kernel, Old: kernel, Data: s.given}) != nil {
@@ -215,12 +244,6 @@ func (p *plan) handOver(kernel, initrd string) {
 				k.block(kernel + " will be started, and is not at hand as an image")
 			}
 		}
-	}
-	if initrd == "" {
-		return
-	}
-	for _, s := range p.having(roleInitrd) {
-		p.joinInitrds(s)
 	}
 }
 
