@@ -297,7 +297,7 @@ func readAlgorithm(r *wire.Reader) (Algorithm, uint32) {
 // readBank reads a bank. The list of banks is answered whole.
 func readBank(r *wire.Reader) (Bank, uint32) {
 	s := readSelection(r)
-	b := Bank{Name: AlgorithmName(tpm2.TPMAlgID(s.Hash)), PCRs: []int{}}
+	b := Bank{Name: AlgorithmName(s.Hash), PCRs: []int{}}
 	for i, octet := range s.PCRSelect {
 		for bit := range 8 {
 			if octet>>bit&1 != 0 {
