@@ -32,6 +32,7 @@ const (
 	flagFlushed                     // flushes the object of its first handle
 	flagPure                        // changes nothing when it is run without sessions
 	flagFleeting                    // changes nothing but loaded objects and sessions, see fleeting
+	flagPowered                     // changes nothing but those and what lives by power, see powered
 	flagPP                          // may be made to need physical presence
 	flagAlwaysPP                    // needs physical presence unless told otherwise
 	flagNoSession                   // takes no session at all

@@ -35,9 +35,9 @@ func everyCommand() []*command {
 		on(ccFlushContext, (*TPM).flushContext, flagNoSession, flagFleeting),
 
 		on(ccPCRRead, (*TPM).pcrRead, flagPure),
-		on(ccPCRExtend, (*TPM).pcrExtend, flagNV),
-		on(ccPCREvent, (*TPM).pcrEvent, flagNV),
-		on(ccPCRReset, (*TPM).pcrReset, flagNV),
+		on(ccPCRExtend, (*TPM).pcrExtend, flagNV, flagPowered),
+		on(ccPCREvent, (*TPM).pcrEvent, flagNV, flagPowered),
+		on(ccPCRReset, (*TPM).pcrReset, flagNV, flagPowered),
 		on(ccPCRAllocate, (*TPM).pcrAllocate, flagNV, flagPP),
 		on(ccPCRSetAuthPolicy, (*TPM).pcrSetAuthPolicy, flagNV, flagPP),
 		on(ccPCRSetAuthValue, (*TPM).pcrSetAuthValue),

@@ -96,7 +96,7 @@ func thirdOf(t *testing.T, s scenario, seed uint64) []answer {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p := prober{to: interop.Raw{Conn: c}, seed: seed}
+	p := prober{to: interop.Raw{ReadWriter: c}, seed: seed}
 	if err := s.play(&p); err != nil {
 		t.Logf("the third TPM does not play to the end: %v", err)
 	}

@@ -81,7 +81,7 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
-	t.unchanged = x.keepsStored() && before == t.nv.Orderly && !slices.Contains(t.nv.AuditCommands, x.cc)
+	t.unchanged = t.leavesStored(x) && before == t.nv.Orderly && !slices.Contains(t.nv.AuditCommands, x.cc)
 	res, err := t.respond(x, out)
 	for _, h := range x.flush {
 		t.objects[h&0xffffff] = nil
@@ -89,9 +89,15 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	return res, err
 }
 
-// keepsStored tells whether the command, if it succeeds, leaves all that is stored as it is.
-func (x *execution) keepsStored() bool {
-	return x.flags&flagFleeting != 0 && !x.stores || x.flags&flagPure != 0 && x.tag == stNoSessions
+// leavesStored tells whether a command that succeeded left all that is stored as it was.
+func (t *TPM) leavesStored(x *execution) bool {
+	switch {
+	case x.stores:
+		return false
+	case x.flags&flagFleeting != 0, x.flags&flagPure != 0 && x.tag == stNoSessions:
+		return true
+	}
+	return x.flags&flagPowered != 0 && !t.keepsPower()
 }
 
 // header reads the fixed start of a command and finds its row in the table.

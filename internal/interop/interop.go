@@ -116,7 +116,7 @@ next:
 }
 
 // Raw sends commands to a TPM as they are, without any layer of ours in between.
-type Raw struct{ net.Conn }
+type Raw struct{ io.ReadWriter }
 
 // Raw connects to the TPM and sees it answer, so that its state is on disk.
 func (s *SWTPM) Raw(t testing.TB) Raw {
