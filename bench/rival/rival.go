@@ -53,41 +53,23 @@ func (p program) start(ctx context.Context) (*Contestant, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
-			file, err := blocking(conn.(*net.UnixConn))
+			waiting, err := blocking(conn.(*net.UnixConn))
 			if err != nil {
 				return nil, errors.Join(err, end())
 			}
-			tpm := interop.Raw{ReadWriter: file}
+			tpm := interop.Raw{ReadWriter: waiting}
 			if _, err = tpm.Send(getRandom(1)); err != nil {
 				return nil, errors.Join(err, end())
 			}
 			pid := c.Process.Pid
 			return &Contestant{TPM: tpm, CPU: func() time.Duration { return cpuTime(pid) }, Close: func() error {
-				return errors.Join(file.Close(), end())
+				return errors.Join(waiting.Close(), end())
 			}}, nil
 		}
 		if time.Since(began) > 10*time.Second {
 			return nil, errors.Join(fmt.Errorf("%s does not start: %w", p.path, err), end())
 		}
 	}
-}
-
-// blocking waits for answers in the kernel, as the clients that are written in C do. Go's poller would be a part of what is
-// measured.
-func blocking(conn *net.UnixConn) (*os.File, error) {
-	defer conn.Close() // the file is a copy
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var fd int
-	if ctl := raw.Control(func(s uintptr) { fd, err = syscall.Dup(int(s)) }); ctl != nil || err != nil {
-		return nil, errors.Join(ctl, err)
-	}
-	if err := syscall.SetNonblock(fd, false); err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "swtpm"), nil
 }
 
 func remove(path string) error {
