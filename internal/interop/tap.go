@@ -38,7 +38,7 @@ func StartTap(t testing.TB, server string) *Tap {
 	return tap
 }
 
-// carry copies both ways until one side closes.
+// carry copies both ways until one side closes. Each piece is kept before it goes on: who has an answer finds the question here.
 func (t *Tap) carry(client net.Conn, addr string) {
 	defer client.Close()
 	server, err := net.Dial("tcp", addr)
@@ -48,10 +48,10 @@ func (t *Tap) carry(client net.Conn, addr string) {
 	defer server.Close()
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(io.MultiWriter(client, keeper{t, &t.received}), server)
+		_, _ = io.Copy(io.MultiWriter(keeper{t, &t.received}, client), server)
 		client.Close()
 	})
-	_, _ = io.Copy(io.MultiWriter(server, keeper{t, &t.sent}), client)
+	_, _ = io.Copy(io.MultiWriter(keeper{t, &t.sent}, server), client)
 	server.Close()
 	back.Wait()
 }
