@@ -511,6 +511,36 @@ func TestServersEndWithTheirContextWhileClientsSayNothing(t *testing.T) {
 	b.end()
 }
 
+// pipes is a listener of connections that are no sockets.
+type pipes struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, ok := <-p.conns; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Close() error { close(p.conns); return nil }
+
+func TestConnectionsNeedNotBeSockets(t *testing.T) {
+	b := newBench(t, engine.StaysOn)
+	here, there := net.Pipe()
+	l := pipes{conns: make(chan net.Conn, 1)}
+	l.conns <- there
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- b.SwtpmData(ctx, l) }()
+	(&client{t, here}).ask("a command", "8001 0000000c 0000017b 0000", "8001 0000000c 00000000 0000")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMoreClientsThanThereArePlacesWait(t *testing.T) {
 	b := newBench(t, engine.StaysOn)
 	first := dial(t, b.data)

@@ -27,7 +27,11 @@ type waitingConn struct {
 
 // waiting takes a connection out of Go's poller. One that cannot be taken out stays as it is.
 func waiting(conn net.Conn) net.Conn {
-	raw, err := conn.(syscall.Conn).SyscallConn()
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return conn
+	}
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return conn
 	}
