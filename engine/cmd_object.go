@@ -145,8 +145,9 @@ func (t *TPM) objectChangeAuth(in *objectChangeAuthIn) (*objectChangeAuthOut, er
 	if len(auth) > crypt.HashSize(o.Public.NameAlg) {
 		return nil, rcSize.param(1)
 	}
-	// The parent is not authorized: it must be shown to be the parent, which qualified names do.
-	if parent.Seq != nil || o.External || !slices.Equal(o.QName, nameOf(o.Public.NameAlg, parent.QName, o.Name)) {
+	// The parent is not authorized: it must be shown to be the parent, which qualified names do. They do not show that its
+	// private half is there, and what was derived from a parent is not wrapped by it.
+	if !parent.isStorageParent() || o.External || !slices.Equal(o.QName, nameOf(o.Public.NameAlg, parent.QName, o.Name)) {
 		return nil, rcType.handle(2)
 	}
 	s := *o.Sensitive

@@ -30,8 +30,8 @@ func (o *object) rsaKey() (*crypt.RSAKey, error) {
 
 // eccKey is the ECC key pair of an object.
 func (o *object) eccKey() (*crypt.ECCKey, error) {
-	curve, _ := crypt.CurveByID(o.Public.Curve)
-	return &crypt.ECCKey{Curve: curve, Private: o.Sensitive.Data, Public: crypt.Point(o.Public.Point)}, nil
+	curve := o.Public.curve()
+	return &crypt.ECCKey{Curve: curve, Private: curve.Scalar(o.Sensitive.Data), Public: crypt.Point(o.Public.Point)}, nil
 }
 
 func (p *public) curve() *crypt.Curve {
@@ -162,6 +162,9 @@ func (t *TPM) verify(key *object, digest []byte, sig *signature) error {
 func (t *TPM) encryptSecret(key *object, label string) (secret, sent []byte, err error) {
 	p := &key.Public
 	size := crypt.HashSize(p.NameAlg)
+	if size == 0 { // TPM2_LoadExternal takes such a key
+		return nil, nil, rcKey
+	}
 	switch p.Type {
 	case crypt.AlgRSA:
 		if secret, err = t.random(size); err != nil {

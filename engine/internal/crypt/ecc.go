@@ -73,6 +73,9 @@ func (c *Curve) Params() CurveParams {
 func (c *Curve) pad(v *big.Int) []byte    { return v.FillBytes(make([]byte, c.FieldSize())) }
 func (c *Curve) scalar(v *big.Int) []byte { return v.FillBytes(make([]byte, c.OrderSize())) }
 
+// Scalar is a private key that PrivateOK finds good, OrderSize bytes long: others leave zeros before it out, or put some there.
+func (c *Curve) Scalar(k []byte) []byte { return c.scalar(new(big.Int).SetBytes(k)) }
+
 // OnCurve says whether p is a point of the curve other than the null point.
 func (c *Curve) OnCurve(p Point) bool {
 	x, y := new(big.Int).SetBytes(p.X), new(big.Int).SetBytes(p.Y)

@@ -87,20 +87,29 @@ func (k *RSAKey) Sign(random io.Reader, scheme, hash uint16, digest []byte) ([]b
 		if k.Size() < len(info)+11 {
 			return nil, ErrSize
 		}
-		return rsa.SignPKCS1v15(nil, key, 0, info)
+		return signed(rsa.SignPKCS1v15(nil, key, 0, info))
 	}
 	salt := min(size, k.pssSize()-size-2)
 	if salt < 0 {
 		return nil, ErrSize
 	}
 	if std := standardHash(hash); std != 0 && salt > 0 {
-		return rsa.SignPSS(random, key, std, digest, &rsa.PSSOptions{SaltLength: salt})
+		return signed(rsa.SignPSS(random, key, std, digest, &rsa.PSSOptions{SaltLength: salt}))
 	}
 	block, err := k.padPSS(random, hash, digest, salt)
 	if err != nil {
 		return nil, err
 	}
 	return k.blinded(random, block)
+}
+
+// signed gives a refusal of crypto/rsa its cause: what it finds wrong with a key that a TPM loads, such as a factor that is no
+// prime, it says when the key is to sign.
+func signed(signature []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return signature, nil
 }
 
 // Verify checks a signature of digest, or returns ErrSignature. PSS may have salted with any length.
@@ -165,8 +174,11 @@ func (k *RSAKey) blinded(random io.Reader, block []byte) ([]byte, error) {
 		return d.Exp(new(big.Int).Mod(m, prime), d, prime)
 	}
 	mp, mq := power(k.p), power(k.q)
-	h := new(big.Int).Sub(mp, mq)
-	h.Mul(h, new(big.Int).ModInverse(k.q, k.p)).Mod(h, k.p)
+	h, coefficient := new(big.Int).Sub(mp, mq), new(big.Int).ModInverse(k.q, k.p)
+	if coefficient == nil { // two factors that are no primes and have one in common
+		return nil, ErrKey
+	}
+	h.Mul(h, coefficient).Mod(h, k.p)
 	m.Add(h.Mul(h, k.q), mq)
 	return m.Mul(m, inverse).Mod(m, k.n).FillBytes(make([]byte, k.Size())), nil
 }

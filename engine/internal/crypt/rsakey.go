@@ -58,6 +58,9 @@ func NewRSAPrivate(modulus []byte, exponent uint32, prime []byte) (*RSAKey, erro
 	if rest.Sign() != 0 {
 		return nil, fmt.Errorf("%w: the modulus is no multiple of the prime", ErrKey)
 	}
+	if p.Cmp(q) == 0 {
+		return nil, fmt.Errorf("%w: the modulus is a square", ErrKey)
+	}
 	return k.withPrimes(p, q), nil
 }
 
