@@ -71,6 +71,81 @@ func TestAuditIsExclusiveUntilAnotherCommandComes(t *testing.T) {
 	expect(t, "and has it", audited(t, f, b, sExclusive).rc, 0)
 	refusedRaw(t, f, 0x1c4, call{cc: 0x143, params: []byte{2}}) // a command that fails does not count
 	expect(t, "after a refusal", audited(t, f, b, sExclusive).rc, 0)
+	ask(t, f, call{cc: 0x145, params: be(uint16(0))})
+	expect(t, "after TPM2_Shutdown", audited(t, f, b, sExclusive).rc, 0x121)
+}
+
+func TestAResponseTellsWhetherItsAuditSessionIsExclusive(t *testing.T) {
+	f := newFixture(t)
+	s := start(t, f, 0, 0xb, noSym)
+	for _, use := range []struct {
+		attrs, answered byte
+		between         bool // another command comes first
+	}{
+		{sContinue, sContinue | sExclusive, false},
+		{sContinue, sContinue | sExclusive, false},
+		{sContinue, sContinue, true},
+		{sContinue | sReset, sContinue | sReset | sExclusive, false},
+	} {
+		if use.between {
+			ask(t, f, clockRead)
+		}
+		audited(t, f, s, use.attrs)
+		if s.answered != use.answered|sAudit {
+			t.Errorf("asked with 0x%x the response says 0x%x, want 0x%x", use.attrs|sAudit, s.answered, use.answered|sAudit)
+		}
+	}
+}
+
+// A session keeps either what it is bound to or what it audited, not both.
+func TestASessionThatAuditsIsBoundToNothing(t *testing.T) {
+	f := newFixture(t)
+	ask(t, f, call{cc: 0x129, handles: []uint32{hOwner}, sessions: []*rawSession{pw("")}, params: b2([]byte("own"))})
+	s := start(t, f, 0, 0xb, noSym, boundTo(hOwner, "own"))
+	adjust := func(bound bool) uint32 {
+		s.bound = bound
+		return try(t, f, call{cc: 0x130, handles: []uint32{hOwner}, sessions: []*rawSession{s.with("own", sContinue)}, params: []byte{0}}).rc
+	}
+	expect(t, "bound", adjust(true), 0)
+	c := clockRead
+	c.sessions, c.extra = []*rawSession{s.with("", sContinue|sAudit)}, 1
+	ask(t, f, c)
+	expect(t, "still bound", adjust(true), 0x9a2)
+	expect(t, "not bound any more", adjust(false), 0)
+}
+
+// What is audited is what came, though a session encrypted it.
+func TestCommandAuditCoversParametersAsTheyCame(t *testing.T) {
+	f := newFixture(t)
+	tapped := &tap{to: f}
+	owner := func(params ...any) {
+		ask(t, f, call{cc: 0x140, handles: []uint32{hOwner}, sessions: []*rawSession{pw("")}, params: be(params...)})
+	}
+	owner(uint16(0xc), uint32(0), uint32(0)) // a hash that the session does not have
+	owner(uint16(0x10), uint32(1), uint32(0x17d), uint32(0))
+	_, _, before, _ := commandAudit(t, f)
+	s := start(t, f, 0, 0xb, aesCFB, boundTo(hOwner, ""))
+	hash := call{cc: 0x17d, sessions: []*rawSession{s.with("", sContinue|sDecrypt)}, extra: 1, params: be(b2([]byte("some data")), uint16(0xb), hNull)}
+	r := ask(t, tapped, hash)
+	sent := tapped.command[len(tapped.command)-len(hash.params):]
+	if bytes.Equal(sent, hash.params) {
+		t.Fatal("the data crossed in the clear")
+	}
+	want := digestOf(0xc, before, digestOf(0xc, be(uint32(0x17d)), sent), digestOf(0xc, be(uint32(0), uint32(0x17d)), r.params))
+	if _, _, got, _ := commandAudit(t, f); !bytes.Equal(got, want) {
+		t.Errorf("the digest is %x, want %x", got, want)
+	}
+}
+
+// tap keeps the last command.
+type tap struct {
+	to      sender
+	command []byte
+}
+
+func (s *tap) Send(cmd []byte) ([]byte, error) {
+	s.command = bytes.Clone(cmd)
+	return s.to.Send(cmd)
 }
 
 // commandAudit asks for the counter and the digest of command audit, unsigned.

@@ -424,6 +424,9 @@ func (t *TPM) decryptParams(x *execution) error {
 	if int(size) > r.Len() {
 		return rcSize.param(1)
 	}
+	if t.audits(x) {
+		t.cpHash(x, t.nv.AuditAlg) // over the parameters as they came, to be found by auditCommand
+	}
 	x.params = slices.Clone(x.params)
 	return t.cryptParam(a, x.params[2:2+int(size)], a.nonceCaller, a.s.Nonce, false)
 }

@@ -462,14 +462,12 @@ func (t *TPM) hierarchyOfEntity(h handle) handle {
 		if t.index(h).is(nvPlatformOwned) {
 			return rhPlatform
 		}
-		return rhOwner
 	case htPermanent:
-		if h == rhLockout {
-			return rhOwner
+		if h.isHierarchy() {
+			return h
 		}
-		return h
 	}
-	return rhNull
+	return rhOwner
 }
 
 // compare applies a TPM_EO to two operands of the same size, big-endian. Of two negative numbers the reference takes the

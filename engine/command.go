@@ -37,7 +37,6 @@ const (
 	flagAlwaysPP                    // needs physical presence unless told otherwise
 	flagNoSession                   // takes no session at all
 	flagNVWrite                     // needs the right to write the NV index that authorizes it
-	flagNoAudit                     // does not end the exclusiveness of an audit session
 )
 
 // response is what a command answers: an optional handle and the encoded parameters.

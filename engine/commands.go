@@ -21,7 +21,7 @@ func commands() []*command {
 func everyCommand() []*command {
 	all := []*command{
 		on(ccStartup, (*TPM).startup, flagNV, flagNoSession),
-		on(ccShutdown, (*TPM).shutdown, flagNV, flagNoAudit),
+		on(ccShutdown, (*TPM).shutdown, flagNV),
 		on(ccSelfTest, (*TPM).selfTest, flagNV, flagPure),
 		on(ccIncrementalSelfTest, (*TPM).incrementalSelfTest, flagNV, flagPure),
 		on(ccGetTestResult, (*TPM).getTestResult, flagPure),

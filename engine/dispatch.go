@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -81,7 +80,7 @@ func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
-	t.unchanged = t.leavesStored(x) && before == t.nv.Orderly && !slices.Contains(t.nv.AuditCommands, x.cc)
+	t.unchanged = t.leavesStored(x) && before == t.nv.Orderly && !t.audits(x)
 	res, err := t.respond(x, out)
 	for _, h := range x.flush {
 		t.objects[h&0xffffff] = nil

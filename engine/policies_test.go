@@ -335,6 +335,25 @@ func TestAssertionsExpireAndGiveTicketsBySignAndNonce(t *testing.T) {
 	}
 }
 
+// A ticket is of the hierarchy that its entity belongs to. What belongs to none is the owner's.
+func TestTicketsAreOfTheHierarchyOfTheirEntity(t *testing.T) {
+	f := newFixture(t)
+	p := play(t, f)
+	p.do(0x12a, 1, []uint32{hPlatform}, b2(), nvPublic(0x01400001, 0x40010000|0x02050005, 8))
+	p.do(0x12a, 1, []uint32{hOwner}, b2(), nvPublic(0x01800001, 0x02060006, 8))
+	for entity, want := range map[uint32]uint32{hOwner: hOwner, hEndorsement: hEndorsement, hPlatform: hPlatform, hLockout: hOwner,
+		16: hOwner, 0x01800001: hOwner, 0x01400001: hPlatform} {
+		s := policySession(t, f)
+		c := call{cc: 0x151, handles: []uint32{entity, s.handle}, sessions: []*rawSession{pw("")}, params: be(b2(s.nonceTPM), b2(), b2(), uint32(0xffffffc4))}
+		w := ask(t, f, c).reader()
+		timeout, tag, hierarchy := w.Sized16(), w.U16(), w.U32()
+		if len(timeout) != 8 || tag != 0x8023 || hierarchy != want {
+			t.Errorf("the ticket of 0x%x: timeout %x, tag 0x%x, hierarchy 0x%x, want 0x%x", entity, timeout, tag, hierarchy, want)
+		}
+		p.flush(s.handle)
+	}
+}
+
 // The twelve operators of TPM_EO, signed and unsigned, on operands of either sign. Of two negative operands the reference
 // takes the one with the greater bytes for the smaller: compare says why that is kept.
 func TestPolicyNVComparesByTwelveOperators(t *testing.T) {

@@ -88,6 +88,7 @@ type rawSession struct {
 	damage   bool   // send a wrong HMAC
 
 	nonceCaller []byte
+	answered    byte // attributes in the last response
 }
 
 const (
@@ -365,7 +366,7 @@ func (c call) verify(t testing.TB, r *wire.Reader, params []byte) {
 		if bytes.Equal(s.nonceTPM, nonce) {
 			t.Errorf("command 0x%x: the nonce did not roll", c.cc)
 		}
-		s.nonceTPM = bytes.Clone(nonce)
+		s.nonceTPM, s.answered = bytes.Clone(nonce), attrs
 		key := c.macKey(i, s)
 		if s.password || s.noHMAC {
 			key = s.key

@@ -123,6 +123,9 @@ func (t *TPM) startAuthSession(in *startAuthSessionIn) (*startAuthSessionOut, er
 	if err != nil {
 		return nil, err
 	}
+	if err := t.mayBind(in.Bind); err != nil {
+		return nil, err
+	}
 	if in.Sym.isCipher() && in.Sym.Mode != crypt.AlgCFB {
 		return nil, rcMode.param(4)
 	}
@@ -177,6 +180,16 @@ func (t *TPM) sessionSalt(in *startAuthSessionIn) ([]byte, error) {
 		return nil, atParam(err, 2)
 	}
 	return salt, nil
+}
+
+// mayBind refuses to bind a session to what has no secret here, and to a PIN index: its auth value would serve without being
+// counted.
+func (t *TPM) mayBind(h handle) error {
+	o, x := t.object(h), t.index(h)
+	if o != nil && o.Seq == nil && o.Sensitive == nil || x != nil && x.isPIN() {
+		return rcHandle.handle(2)
+	}
+	return nil
 }
 
 // bindingOf is what a session remembers of the entity it is bound to: it unbinds when name or auth value change.

@@ -101,6 +101,24 @@ func TestABoundSessionUnbindsWhenTheAuthValueChanges(t *testing.T) {
 	ask(t, f, other)
 }
 
+// A session bound to a PIN index would use its auth value as often as it likes, for a bound session sends it no more.
+func TestSessionsBindToWhatHasASecretAndDoesNotCountItsUses(t *testing.T) {
+	f := newFixture(t)
+	p := play(t, f)
+	for kind, want := range map[uint32]uint32{0x00: 0, 0x10: 0, 0x80: 0x28b, 0x90: 0x28b} {
+		index := 0x01800000 + kind
+		expect(t, "the index is defined", p.do(0x12a, 1, []uint32{hOwner}, b2([]byte("pin")), nvPublic(index, 0x02020002|kind, 8)).rc, 0)
+		r := p.plain(0x176, hNull, index, b2(make([]byte, 16)), b2(), byte(0), noSym, uint16(0xb))
+		expect(t, fmt.Sprintf("an index with the attributes 0x%x", kind), r.rc, want)
+		p.flush(r.handle)
+	}
+	parent := p.primary(eccStorage())
+	public := nthSized(parent, 0)
+	p.flush(parent.handle)
+	half := p.plain(0x167, b2(), b2(public), hOwner)
+	expect(t, "the public half of a key", p.plain(0x176, hNull, half.handle, b2(make([]byte, 16)), b2(), byte(0), noSym, uint16(0xb)).rc, 0x28b)
+}
+
 func TestTrailingZerosOfAuthValuesDoNotCount(t *testing.T) {
 	f := newFixture(t)
 	setAuth(t, f, hOwner, "", "value\x00\x00")
