@@ -223,12 +223,14 @@ func TestSelfTestsAreDoneAndSayNothing(t *testing.T) {
 type brokenRand struct {
 	stream
 	broken bool
+	left   int // reads that still succeed
 }
 
 func (r *brokenRand) Read(p []byte) (int, error) {
-	if r.broken {
+	if r.broken && r.left == 0 {
 		return 0, errors.New("no entropy")
 	}
+	r.left = max(0, r.left-1)
 	return r.stream.Read(p)
 }
 
@@ -253,6 +255,38 @@ func TestFailureModeAnswersTwoCommandsUntilTheNextPowerOn(t *testing.T) {
 	}
 	expect(t, "TPM2_Startup", p.plain(0x144, uint16(0)).rc, 0)
 	expect(t, "afterwards", p.plain(0x17b, uint16(8)).rc, 0)
+}
+
+// A TPM2_Clear that breaks between the owner's hierarchy and the endorsement's leaves both as they were, when the TPM is
+// started again.
+func TestWhatABrokenCommandLeftHalfDoneIsNotKept(t *testing.T) {
+	for name, restart := range map[string]func(*fixture) error{
+		"PowerCycle": func(f *fixture) error {
+			if err := f.PowerCycle(); err != nil {
+				return err
+			}
+			_, err := startUpClear.Execute(f)
+			return err
+		},
+		"Reset": func(f *fixture) error { return f.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rand := &brokenRand{}
+			f := newFixture(t, func(c *engine.Config) { c.Rand = rand })
+			p := play(t, f)
+			before := p.primary(eccStorage())
+			p.flush(before.handle)
+			rand.broken, rand.left = true, 3
+			expect(t, "TPM2_Clear", p.do(0x126, 1, []uint32{hLockout}).rc, 0x101)
+			rand.broken = false
+			if err := restart(f); err != nil {
+				t.Fatal(err)
+			}
+			if after := p.primary(eccStorage()); !bytes.Equal(nthSized(after, 0), nthSized(before, 0)) {
+				t.Error("the owner's seed is another one")
+			}
+		})
+	}
 }
 
 // Counters that tell one TPM from another are obfuscated for signers outside of the endorsement and platform hierarchies: by

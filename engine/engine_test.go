@@ -188,6 +188,26 @@ func TestAServerPowersTheTPMOnAndTheClientStartsItUp(t *testing.T) {
 	}
 }
 
+func TestAClosedTPMSaysSo(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.HashStart()
+	ended := f.HashEnd()
+	_, sent := f.TPM.Send([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 8})
+	_, _, taken := f.Snapshot(true)
+	for what, err := range map[string]error{"Send": sent, "Snapshot": taken, "Restore": f.Restore(nil), "Reset": f.Reset(), "HashEnd": ended,
+		"SetResetPolicy": f.SetResetPolicy(engine.ResetExplicitly), "PowerCycle": f.PowerCycle()} {
+		if !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Errorf("closed once more: %v", err)
+	}
+}
+
 func TestMalformedCommandsGetTheCodesOfTheSpecification(t *testing.T) {
 	f := newFixture(t)
 	for name, c := range map[string]struct {

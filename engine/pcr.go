@@ -333,10 +333,10 @@ func (t *TPM) pcrSetAuthValue(in *pcrSetAuthValueIn) (*none, error) {
 	return nil, nil
 }
 
-// hashEvent is a sequence of _TPM_Hash_Start, _Data and _End in progress.
+// hashEvent is a sequence of _TPM_Hash_Start, _Data and _End in progress: of an H-CRTM before TPM2_Startup, else of a DRTM.
 type hashEvent struct {
-	pcr  int
-	data []byte
+	hcrtm  bool
+	hashes []digester // of each bank
 }
 
 // HashStart begins a measurement by the platform: of the H-CRTM into PCR 0 before TPM2_Startup, else of a DRTM into
@@ -344,13 +344,19 @@ type hashEvent struct {
 func (t *TPM) HashStart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.measuring = &hashEvent{}
-	if t.started {
-		t.measuring.pcr = 17
-		for p := range maxPCRs {
-			if rulesOf(p).drtm && rulesOf(p).resettable&0x10 != 0 {
-				t.zeroPCR(p)
-			}
+	t.measuring = &hashEvent{hcrtm: !t.started}
+	if !t.started {
+		for _, alloc := range t.nv.PCRAlloc {
+			t.measuring.hashes = append(t.measuring.hashes, newDigester(alloc.Alg))
+		}
+		return
+	}
+	for _, b := range t.ram.PCRs {
+		t.measuring.hashes = append(t.measuring.hashes, newDigester(b.Alg))
+	}
+	for p := range maxPCRs {
+		if rulesOf(p).drtm && rulesOf(p).resettable&0x10 != 0 {
+			t.zeroPCR(p)
 		}
 	}
 }
@@ -360,30 +366,34 @@ func (t *TPM) HashData(data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.measuring != nil {
-		t.measuring.data = append(t.measuring.data, data...)
+		for _, h := range t.measuring.hashes {
+			h.Write(data)
+		}
 	}
 }
 
-// HashEnd ends the measurement and extends the PCR. An H-CRTM starts PCR 0 from 4, the locality it stands for.
+// HashEnd ends the measurement and extends the PCR. An H-CRTM starts PCR 0 from 4, the locality it stands for; one that
+// TPM2_Startup overtook is void.
 func (t *TPM) HashEnd() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.measuring
-	if m == nil {
+	if m == nil || m.hcrtm && t.started {
+		t.measuring = nil
 		return nil
 	}
 	t.measuring = nil
-	if !t.started {
+	if m.hcrtm {
 		t.hcrtm = map[uint16][]byte{}
-		for _, alloc := range t.nv.PCRAlloc {
-			start := make([]byte, crypt.HashSize(alloc.Alg))
+		for _, h := range m.hashes {
+			start := make([]byte, h.Size())
 			start[len(start)-1] = hcrtmLocality
-			t.hcrtm[alloc.Alg] = crypt.Digest(alloc.Alg, start, crypt.Digest(alloc.Alg, m.data))
+			t.hcrtm[h.Alg] = crypt.Digest(h.Alg, start, h.Sum(nil))
 		}
 		return nil
 	}
-	for _, b := range t.ram.PCRs {
-		t.extend(m.pcr, b.Alg, crypt.Digest(b.Alg, m.data))
+	for _, h := range m.hashes {
+		t.extend(17, h.Alg, h.Sum(nil))
 	}
 	return t.commit()
 }

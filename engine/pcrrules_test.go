@@ -139,6 +139,20 @@ func TestTheGroupOfPCRsIsProtectedTogether(t *testing.T) {
 	expect(t, "the value does not outlive the reset", extend(20, pw("")), 0)
 }
 
+// An H-CRTM has to end before TPM2_Startup, which starts PCR 0.
+func TestAnHCRTMThatStartupOvertakesIsVoid(t *testing.T) {
+	f := newFixture(t, func(c *engine.Config) { c.Power = engine.OffBetween })
+	f.HashStart()
+	f.HashData([]byte("H-CRTM"))
+	expect(t, "TPM2_Startup", play(t, f).plain(0x144, uint16(0)).rc, 0)
+	if err := f.HashEnd(); err != nil {
+		t.Fatal(err)
+	}
+	if got := readPCR(t, f, tpm2.TPMAlgSHA256, 0); !bytes.Equal(got, make([]byte, 32)) {
+		t.Errorf("PCR 0 = %x", got)
+	}
+}
+
 // A DRTM sets PCRs 17 to 22 to zero and extends 17; an H-CRTM before startup makes PCR 0, which TPM Resume keeps.
 func TestMeasurementsByThePlatform(t *testing.T) {
 	f := newFixture(t, func(c *engine.Config) { c.Power = engine.OffBetween })
@@ -172,6 +186,16 @@ func TestMeasurementsByThePlatform(t *testing.T) {
 		if got := readPCR(t, f, tpm2.TPMAlgSHA256, pcr); !bytes.Equal(got, want) {
 			t.Errorf("after a DRTM PCR %d = %x, want %x", pcr, got, want)
 		}
+	}
+	f.HashStart() // a measurement of no end takes no memory
+	for range 3 {
+		f.HashData(make([]byte, 1<<20))
+	}
+	if err := f.HashEnd(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := readPCR(t, f, tpm2.TPMAlgSHA256, 17), digestOf(0xb, make([]byte, 32), digestOf(0xb, make([]byte, 3<<20))); !bytes.Equal(got, want) {
+		t.Errorf("after another DRTM PCR 17 = %x, want %x", got, want)
 	}
 	extendPCR(t, f, 4, "loader")
 	loader := readPCR(t, f, tpm2.TPMAlgSHA256, 4)

@@ -44,13 +44,19 @@ func (t *TPM) Restore(snapshot []byte) error {
 			return err
 		}
 	}
-	was := &TPM{profile: t.profile, ram: newPowered()}
-	was.clearFleeting()
-	if err := was.decodeState(snapshot); err != nil {
+	was, err := t.stateOf(snapshot)
+	if err != nil {
 		return err
 	}
 	t.nv, t.ram, t.clocks, t.stamp, t.started = was.nv, was.ram, was.clocks, was.stamp, was.started
 	t.objects, t.sessions, t.exclusive = was.objects, was.sessions, was.exclusive
 	t.measuring, t.hcrtm, t.failed, t.saved, t.primaries = nil, nil, nil, nil, nil
 	return t.commit()
+}
+
+// stateOf reads a state apart from that of the TPM, whose limits it has.
+func (t *TPM) stateOf(blob []byte) (*TPM, error) {
+	was := &TPM{profile: t.profile, ram: newPowered()}
+	was.clearFleeting()
+	return was, was.decodeState(blob)
 }

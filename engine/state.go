@@ -269,6 +269,9 @@ func (t *TPM) encode(buf []byte, keep bool, f *fleeting) (blob, lasting []byte) 
 func (t *TPM) commit() error { return t.save(&fleeting{}) }
 
 func (t *TPM) save(f *fleeting) error {
+	if t.store == nil {
+		return ErrClosed
+	}
 	t.asLoaded = false
 	anchor := t.anchored()
 	blob, lasting := t.encode(t.scratch, t.keepsPower(), f)

@@ -196,8 +196,30 @@ func (t *TPM) PowerCycle() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advance()
+	if err := t.recall(); err != nil {
+		return err
+	}
 	t.initialize()
 	return t.commit()
+}
+
+// recall takes what is stored for what is in memory, where a command that broke may have left half of what it does.
+func (t *TPM) recall() error {
+	if t.failed == nil {
+		return nil
+	}
+	if t.store == nil {
+		return ErrClosed
+	}
+	blob, err := t.store.Load()
+	if err != nil {
+		return err
+	}
+	was, err := t.stateOf(blob)
+	if err == nil {
+		t.nv, t.ram, t.primaries = was.nv, was.ram, nil
+	}
+	return err
 }
 
 // Reset is an orderly reboot of the host: TPM2_Shutdown(CLEAR), a power cycle and TPM2_Startup(CLEAR).
@@ -205,6 +227,9 @@ func (t *TPM) Reset() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advance()
+	if err := t.recall(); err != nil {
+		return err
+	}
 	if err := t.reset(); err != nil {
 		return err
 	}
