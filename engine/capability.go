@@ -394,7 +394,7 @@ func (t *TPM) properties() map[uint32]uint32 {
 			free++
 		}
 	}
-	da := t.nv.DA
+	da, _ := t.healed()
 	for i, v := range []uint32{
 		2:  uint32(len(t.nv.Indices)),
 		3:  uint32(loaded),

@@ -33,7 +33,7 @@ func (i *timeInfo) code(c *coder) {
 }
 
 func (t *TPM) timeInfo() timeInfo {
-	return timeInfo{t.Time, clockInfo{t.Clock, t.nv.ResetCount, t.ram.RestartCount, !t.nv.ClockUnsafe}}
+	return timeInfo{t.Time, clockInfo{t.Clock, t.nv.ResetCount, t.ram.RestartCount, t.clockSafe()}}
 }
 
 // attestation is what every attesting command answers.

@@ -7,22 +7,27 @@ func newLockoutState() lockoutState {
 	return lockoutState{MaxTries: 3, Recovery: 1000, LockoutRecovery: 1000}
 }
 
-// heal gives back one try for each recovery time that passed without a failure, and unblocks the lockout authority.
-func (t *TPM) heal() {
-	da := &t.nv.DA
+// healed is the state of the logic by now: one try less for each recovery time that passed without a failure, and the lockout
+// authority unblocked. It counts from healedAt on.
+func (t *TPM) healed() (da lockoutState, healedAt uint64) {
+	da, healedAt = t.nv.DA, t.HealedAt
 	if da.Recovery == 0 { // dictionary-attack protection is off
 		da.Failed = 0
 	}
 	if da.Failed > 0 {
 		step := uint64(da.Recovery) * uint64(time.Second/time.Millisecond)
-		n := min((t.Time-t.HealedAt)/step, uint64(da.Failed))
+		n := min((t.Time-healedAt)/step, uint64(da.Failed))
 		da.Failed -= uint32(n)
-		t.HealedAt += n * step
+		healedAt += n * step
 	}
 	if da.LockoutBlocked && da.LockoutRecovery > 0 && t.Time-t.BlockedAt >= uint64(da.LockoutRecovery)*1000 {
 		da.LockoutBlocked = false
 	}
+	return da, healedAt
 }
+
+// heal keeps what healed.
+func (t *TPM) heal() { t.nv.DA, t.HealedAt = t.healed() }
 
 // startUpLockout unblocks the lockout authority where no time but a startup is to do that.
 func (t *TPM) startUpLockout() {
@@ -33,7 +38,8 @@ func (t *TPM) startUpLockout() {
 
 // inLockout tells whether protected entities refuse every authorization.
 func (t *TPM) inLockout() bool {
-	return t.nv.DA.Failed >= t.nv.DA.MaxTries
+	da, _ := t.healed()
+	return da.Failed >= da.MaxTries
 }
 
 // daExempt tells whether failures to authorize h do not count.
@@ -54,6 +60,7 @@ func (t *TPM) daExempt(h handle) bool {
 // authFailed registers a wrong auth value and gives the code to answer. The count is in the store before the answer is
 // sent, so that killing the process is no way around it.
 func (t *TPM) authFailed(lockout, exempt bool) rc {
+	t.heal()
 	switch {
 	case lockout:
 		t.nv.DA.LockoutBlocked, t.BlockedAt = true, t.Time
@@ -70,7 +77,8 @@ func (t *TPM) authFailed(lockout, exempt bool) rc {
 
 // refusedByLockout gives TPM_RC_LOCKOUT when an auth value must not even be tried.
 func (t *TPM) refusedByLockout(lockout bool) error {
-	if lockout && t.nv.DA.LockoutBlocked || !lockout && t.inLockout() {
+	da, _ := t.healed()
+	if lockout && da.LockoutBlocked || !lockout && t.inLockout() {
 		return rcLockout
 	}
 	return nil
@@ -82,6 +90,7 @@ type daLockResetIn struct {
 
 // daLockReset is TPM2_DictionaryAttackLockReset.
 func (t *TPM) daLockReset(*daLockResetIn) (*none, error) {
+	t.heal()
 	t.nv.DA.Failed = 0
 	return nil, nil
 }

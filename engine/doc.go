@@ -16,7 +16,10 @@
 // sessions and transient objects, which are written by Close only and leave the store when it is opened, so that no
 // session can be rolled back and replayed.
 //
-// With OffBetween the process is the power: the state holds what is in NV, and a client sends TPM2_Startup.
+// With OffBetween the process is the power: the state holds what is in NV, and a client sends TPM2_Startup. Close takes the
+// power away, and Clock stands still until the next process; after a crash it goes on by the time that passed on the host.
+//
+// A command that changes the state writes it once, one that reads never does: what time alone did follows from the host's clock.
 //
 // # What it protects
 //

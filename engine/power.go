@@ -10,13 +10,13 @@ import (
 // initialize is _TPM_Init: power came on. Loaded sessions and transient objects are gone.
 func (t *TPM) initialize() {
 	t.clearFleeting()
+	t.heal()
 	t.started, t.hcrtm, t.failed, t.cmd = false, nil, nil, nil
 	t.measuring = nil
 	t.Time, t.HealedAt, t.BlockedAt = 0, 0, 0
 }
 
-// advance moves Time and Clock on by the time that passed on the host since the last call, never backwards, and lets
-// the dictionary-attack logic heal.
+// advance moves Time and Clock on by the time that passed on the host since the last call, never backwards.
 func (t *TPM) advance() {
 	now := t.now()
 	elapsed := now.Sub(t.stamp)
@@ -28,30 +28,23 @@ func (t *TPM) advance() {
 	}
 	ms := uint64(elapsed / time.Millisecond)
 	t.stamp = t.stamp.Add(time.Duration(ms) * time.Millisecond)
+	if t.power == OffBetween { // the host's clock may have been set meanwhile: what is stored counts from how it stands now
+		t.stamp = now.Add(-elapsed % time.Millisecond)
+	}
 	if t.started || t.power == StaysOn {
-		if t.Clock/clockUpdate != (t.Clock+ms)/clockUpdate {
-			t.nv.ClockUnsafe = false
-		}
 		t.Time += ms
 		t.Clock += ms
-		t.heal()
 	}
 }
 
-// clockUpdate is TPM_PT_CLOCK_UPDATE: when power may fail at any time, NV learns of Clock each time it passes a multiple of so
-// many milliseconds, before any answer tells (part 1, 36.3). A clock that was not safe is from then on.
-const clockUpdate = 4096
-
-// resumeClock takes Clock up where the loss of power left it. Without a TPM2_Shutdown NV may not know the last value that was
-// told, but that it lies before the next update; the clock of a TPM that had its power to the end went on with the host's.
-func (t *TPM) resumeClock() {
-	if t.nv.Orderly == orderlyNone {
-		if t.started {
-			t.advance()
-		}
-		t.Clock += clockUpdate - t.Clock%clockUpdate
-	}
-	t.stamp = t.now()
+// settle takes down what the passing of time alone did, and tells whether that was anything. Time is no reason to write: how
+// clocks stand to the host's is in the store, and the rest follows from it. A write that is made anyway has this too.
+func (t *TPM) settle() (changed bool) {
+	da, safe := t.nv.DA, t.clockSafe()
+	t.heal()
+	changed = da != t.nv.DA || safe == t.nv.ClockUnsafe
+	t.nv.ClockUnsafe = !safe
+	return changed
 }
 
 type startupIn struct{ Type uint16 }
@@ -96,6 +89,7 @@ func (t *TPM) startUp(kind uint16) error {
 	if disorderly {
 		t.nv.ClockUnsafe = true
 	}
+	t.safeAt = nextUpdate(t.Clock)
 	t.nvStartup(resume, reset, disorderly)
 	t.startUpLockout()
 	switch {

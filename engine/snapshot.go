@@ -48,7 +48,7 @@ func (t *TPM) Restore(snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	t.nv, t.ram, t.clocks, t.stamp, t.started = was.nv, was.ram, was.clocks, was.stamp, was.started
+	t.nv, t.ram, t.clocks, t.stamp, t.safeAt, t.started = was.nv, was.ram, was.clocks, was.stamp, was.safeAt, was.started
 	t.objects, t.sessions, t.exclusive = was.objects, was.sessions, was.exclusive
 	t.measuring, t.hcrtm, t.failed, t.saved, t.primaries = nil, nil, nil, nil, nil
 	return t.commit()

@@ -278,6 +278,9 @@ func (t *TPM) save(f *fleeting) error {
 	if t.scratch = blob; bytes.Equal(lasting, t.saved) && anchor == t.anchor && f.empty() {
 		return nil
 	}
+	if t.settle() {
+		return t.save(f)
+	}
 	t.owed = true
 	if err := t.store.Save(blob); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
@@ -287,20 +290,15 @@ func (t *TPM) save(f *fleeting) error {
 	return nil
 }
 
-// anchored is what a commit must not miss of the clocks. As they stand to that of the host, they do not change as time passes;
-// but where the power may fail, NV has to follow: see clockUpdate. After a TPM2_Shutdown it has to know the very value, which the
-// next start takes for the last that was told. A TPM that waits for its startup has no clocks that go.
+// anchored is what a commit must not miss of the clocks: as they stand to that of the host, they do not change as time passes.
+// Where the process is the power, Time ends with it, and Clock is stored with each change: see resumeClock.
 func (t *TPM) anchored() clocks {
-	k, now := t.clocks, uint64(t.stamp.UnixMilli())
-	switch {
-	case t.power == StaysOn:
-		k.Time -= now
-		k.Clock -= now
-	case !t.started:
+	if t.power == OffBetween {
 		return clocks{}
-	case t.nv.Orderly == orderlyNone:
-		k.Time, k.Clock = 0, k.Clock/clockUpdate
 	}
+	k, now := t.clocks, uint64(t.stamp.UnixMilli())
+	k.Time -= now
+	k.Clock -= now
 	return k
 }
 
@@ -338,6 +336,7 @@ func (t *TPM) decodeState(blob []byte) error {
 		t.ram.code(c)
 	}
 	lasting := blob[start:c.r.Offset()]
+	t.ran, t.safeAt = t.started, nextUpdate(t.Clock)
 	t.started = t.started && keep // without what lives by power, power is gone
 	var f fleeting
 	f.code(c)

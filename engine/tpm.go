@@ -62,6 +62,8 @@ type TPM struct {
 	exclusive handle
 	cmd       *execution // the command in progress
 	stamp     time.Time  // when clocks were last advanced
+	ran       bool       // the state that was loaded is that of a TPM whose clocks went on after it was written
+	safeAt    uint64     // where Clock is safe again when nv.ClockUnsafe says that it was not
 	saved     []byte     // the durable part as it is in the store
 	scratch   []byte     // room to encode the durable part in, to compare it
 	anchor    clocks     // how the clocks stood to the host's then
@@ -257,7 +259,11 @@ func (t *TPM) Close() error {
 		f = t.fleets()
 	}
 	var err error
-	if t.failed == nil && !t.asLoaded {
+	keep := t.failed == nil && !t.asLoaded
+	if t.power == OffBetween {
+		t.initialize()
+	}
+	if keep {
 		err = t.save(f)
 	}
 	if c, ok := t.store.(io.Closer); ok {
