@@ -139,6 +139,21 @@ func TestTheGroupOfPCRsIsProtectedTogether(t *testing.T) {
 	expect(t, "the value does not outlive the reset", extend(20, pw("")), 0)
 }
 
+// A locality that does not exist would be taken for several in creation data, which shows 0 to 4 as bits.
+func TestLocalitiesThatDoNotExistCountAsZero(t *testing.T) {
+	f := newFixture(t)
+	p := play(t, f)
+	for locality, want := range map[uint8]byte{0: 1, 3: 8, 4: 16, 5: 1, 7: 1, 31: 1, 32: 32, 255: 255} {
+		f.SetLocality(locality)
+		r := p.primary(eccStorage())
+		data := nthSized(r, 1) // an empty selection, its digest, the locality
+		if got := data[4+2+32]; got != want {
+			t.Errorf("locality %d shows as 0x%x, want 0x%x", locality, got, want)
+		}
+		p.flush(r.handle)
+	}
+}
+
 // An H-CRTM has to end before TPM2_Startup, which starts PCR 0.
 func TestAnHCRTMThatStartupOvertakesIsVoid(t *testing.T) {
 	f := newFixture(t, func(c *engine.Config) { c.Power = engine.OffBetween })

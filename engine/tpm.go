@@ -174,10 +174,14 @@ func (t *TPM) Send(cmd []byte) ([]byte, error) {
 	return res, nil
 }
 
-// SetLocality sets the locality of the commands that follow: 0 to 4, or 32 to 255 for the extended ones.
+// SetLocality sets the locality of the commands that follow: 0 to 4, or 32 to 255 for the extended ones. Those between do not
+// exist and count as 0, as they do for the reference.
 func (t *TPM) SetLocality(locality uint8) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if locality > 4 && locality < 32 {
+		locality = 0
+	}
 	t.locality = locality
 }
 

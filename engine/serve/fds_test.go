@@ -36,6 +36,19 @@ func TestSwtpmTakesADataChannelFromItsClient(t *testing.T) {
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	data := &client{t, conn}
 	data.ask("Startup over the passed channel", startupClear, "8001 0000000a 00000100")
+	again, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = ctrl.Conn.(*net.UnixConn).WriteMsgUnix([]byte{0, 0, 0, 0x10}, syscall.UnixRights(again[1]), nil)
+	syscall.Close(again[0])
+	syscall.Close(again[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctrl.ask("SET_DATAFD while there is one", "", "0000000a")
+	data.ask("Startup over the first channel", startupClear, "8001 0000000a 00000100")
 	conn.Close()
 	<-b.stopped
+	ctrl.Close()
 }

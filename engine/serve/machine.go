@@ -9,6 +9,9 @@ import (
 // failure is the response of a TPM that is off or whose host failed: TPM_RC_FAILURE without sessions.
 func failure() []byte { return header(0x101) }
 
+// wrongLocality is TPM_RC_LOCALITY.
+func wrongLocality() []byte { return header(0x907) }
+
 // tooLarge is TPM_RC_COMMAND_SIZE.
 func tooLarge() []byte { return header(0x142) }
 

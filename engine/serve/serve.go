@@ -48,10 +48,11 @@ type Server struct {
 	Terminate bool
 	// Disconnect closes a data connection of the swtpm protocol after each response.
 	Disconnect bool
-	// RejectLocality4 refuses locality 4 on the control channel of the swtpm protocol.
+	// RejectLocality4 refuses locality 4 in the swtpm protocol.
 	RejectLocality4 bool
 
 	machine machine
+	passed  sync.WaitGroup // data channels that came over a control channel
 }
 
 // New serves a TPM. Unless it is powered, clients have to power it on before they send commands.

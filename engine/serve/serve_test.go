@@ -216,6 +216,12 @@ func TestSwtpmRefusesLocality4WhenAsked(t *testing.T) {
 	ctrl := dial(t, b.control)
 	ctrl.ask("SET_LOCALITY 4", "00000005 04", "0000003d")
 	ctrl.ask("SET_LOCALITY 3", "00000005 03", "00000000")
+	data := dial(t, b.data)
+	random := "8001 0000000c 0000017b 0000"
+	data.ask("framed at locality 3", "00000008 03 0000000c"+random, "0000000c 8001 0000000c 00000000 0000 00000000")
+	for _, locality := range []string{"04", "05", "20"} {
+		data.ask("framed at locality 0x"+locality, "00000008"+locality+"0000000c"+random, "0000000a 8001 0000000a 00000907 00000000")
+	}
 }
 
 func TestSwtpmKeepsInStepWithOddSizes(t *testing.T) {

@@ -72,6 +72,7 @@ func (s *Server) SwtpmData(ctx context.Context, l net.Listener) error {
 
 // SwtpmControl serves swtpm's control channel. On a unix socket a client may hand over a connection as data channel.
 func (s *Server) SwtpmControl(ctx context.Context, l net.Listener) error {
+	defer s.passed.Wait()
 	return s.serve(ctx, l, "swtpm control", s.swtpmControl)
 }
 
@@ -94,9 +95,11 @@ func (s *Server) swtpmData(_ context.Context, conn net.Conn) error {
 			current := s.machine.currentLocality()
 			locality = &current
 		}
-		response, err := s.machine.send(*locality, command)
-		if err != nil {
-			s.logf("swtpm data: %v", err)
+		response := wrongLocality()
+		if s.admits(*locality) {
+			if response, err = s.machine.send(*locality, command); err != nil {
+				s.logf("swtpm data: %v", err)
+			}
 		}
 		if response == nil {
 			response = failure()
@@ -160,6 +163,7 @@ type control struct {
 	in   *bufio.Reader // what source reads
 	fds  *fdReader     // what in reads
 	unix bool          // nobody but the server's own user can have connected
+	data chan struct{} // closed when the data channel that came ended; nil when none came
 }
 
 func (s *Server) swtpmControl(ctx context.Context, conn net.Conn) error {
@@ -247,8 +251,11 @@ func (c *control) command() (*wire.Writer, error) {
 		return result(resSuccess), nil
 	case cmdHashData:
 		data, err := c.blob(p.U32(), maxBlob)
+		if err != nil {
+			return nil, err
+		}
 		m.hashData(data)
-		return result(resSuccess), err
+		return result(resSuccess), nil
 	case cmdHashEnd:
 		return c.outcome(m.hashEnd()), nil
 	case cmdCancel:
@@ -297,11 +304,16 @@ func bit(b bool) uint8 {
 }
 
 func (c *control) setLocality(locality uint8) *wire.Writer {
-	if locality > 4 || locality == 4 && c.RejectLocality4 {
+	if !c.admits(locality) {
 		return result(resBadLocality)
 	}
 	c.machine.setLocality(locality)
 	return result(resSuccess)
+}
+
+// admits tells whether a client may choose a locality, in either way that the protocol has.
+func (s *Server) admits(locality uint8) bool {
+	return locality < 4 || locality == 4 && !s.RejectLocality4
 }
 
 // resetEstablished is for localities 3 and 4 (PC Client profile, TPM_ACCESS_x).
@@ -369,15 +381,33 @@ func (c *control) setBlob(p *wire.Reader) (*wire.Writer, error) {
 	return result(resSuccess), nil
 }
 
-// setDataFD makes a connection that came along with the command a data channel.
+// setDataFD makes a connection that came along with the command a data channel. A client has one at a time.
 func (c *control) setDataFD() *wire.Writer {
+	if c.hasData() {
+		c.fds.close()
+		return result(resBadOrdinal)
+	}
 	conn, err := c.fds.takeConn()
 	if err != nil {
 		c.logf("swtpm control: %v", err)
 		return result(resBadParameter)
 	}
-	go c.converse(c.ctx, waiting(conn), "swtpm data", c.swtpmData)
+	ended := make(chan struct{})
+	c.data = ended
+	c.passed.Go(func() {
+		defer close(ended)
+		c.converse(c.ctx, waiting(conn), "swtpm data", c.swtpmData)
+	})
 	return result(resSuccess)
+}
+
+func (c *control) hasData() bool {
+	select {
+	case <-c.data:
+		return false
+	default:
+		return c.data != nil
+	}
 }
 
 // infoTexts are what GET_INFO tells, by flag.
