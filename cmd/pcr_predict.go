@@ -148,6 +148,8 @@ func (f changeFlag) Type() string {
 	switch f.kind {
 	case predict.Cmdline:
 		return "TEXT"
+	case predict.Kexec:
+		return "bool" // help shows no value for it
 	case predict.SecureBoot:
 		return "off"
 	}
@@ -156,6 +158,9 @@ func (f changeFlag) Type() string {
 
 // Set adds the change to the last future.
 func (f changeFlag) Set(text string) error {
+	if f.kind == predict.Kexec {
+		text = ""
+	}
 	if len(f.o.futures) == 0 {
 		f.o.futures = []wish{nil}
 	}
@@ -181,15 +186,19 @@ var changes = []struct {
 	{predict.DB, "a new db: signature lists, or a signed update, which is appended"},
 	{predict.DBX, "a new dbx, as --db"},
 	{predict.MOK, "other machine owner keys: signature lists, or one certificate"},
-	{predict.GPT, "the disk with a new partition table, or what sgdisk --backup wrote"},
+	{predict.GPT, "the disk with a new partition table or boot sector, or what sgdisk --backup wrote"},
 	{predict.SecureBoot, "switch Secure Boot off"},
+	{predict.Kexec, "the running kernel starts the next one, without firmware"},
 }
 
 func (o *predictFlags) define(f *pflag.FlagSet) {
 	o.given = f
 	f.SortFlags = false
 	for _, c := range changes {
-		f.Var(changeFlag{o, c.kind}, string(c.kind), c.usage)
+		flag := f.VarPF(changeFlag{o, c.kind}, string(c.kind), "", c.usage)
+		if c.kind == predict.Kexec {
+			flag.NoOptDefVal = "true"
+		}
 	}
 	f.BoolFunc("or", "describe another future from here on", func(string) error {
 		if len(o.futures) == 0 {
@@ -393,7 +402,7 @@ func (d *futureDoc) only(pcrs pcr.Selection) {
 func (a *app) readChange(w wished) (predict.Change, error) {
 	c := predict.Change{Kind: w.kind, Name: w.text}
 	switch w.kind {
-	case predict.Cmdline, predict.SecureBoot:
+	case predict.Cmdline, predict.SecureBoot, predict.Kexec:
 		return c, nil
 	case predict.GPT:
 		data, err := a.readStart(w.text, predict.MaxGPT)

@@ -141,7 +141,7 @@ func (d *Disk) build(bank eventlog.Alg) {
 	}
 	index := make(map[string]Origin)
 	d.index[bank] = index
-	for f := range d.walk {
+	for f := range d.Files {
 		data, err := f.Read()
 		if err != nil {
 			continue // a file that cannot be read explains nothing
@@ -158,8 +158,8 @@ func (d *Disk) build(bank eventlog.Alg) {
 // errEnough ends a walk.
 var errEnough = errors.New("enough")
 
-// walk yields the files of the roots to be walked.
-func (d *Disk) walk(yield func(*File) bool) {
+// Files yields the files of the roots to be walked.
+func (d *Disk) Files(yield func(*File) bool) {
 	count := 0
 	for i := range d.Roots {
 		root := &d.Roots[i]

@@ -30,6 +30,7 @@ const (
 	MOK        Kind = "mok"
 	GPT        Kind = "gpt"
 	SecureBoot Kind = "secure-boot"
+	Kexec      Kind = "kexec" // no firmware runs: the kernel that does starts the next one
 )
 
 // Change is one thing that a future replaces.
@@ -45,11 +46,23 @@ func (c Change) String() string {
 	if c.Old != "" {
 		return fmt.Sprintf("%s %s instead of %s", c.Kind, c.Name, c.Old)
 	}
+	if c.Name == "" {
+		return string(c.Kind)
+	}
 	return fmt.Sprintf("%s %s", c.Kind, c.Name)
 }
 
 // apply makes one change.
 func (p *plan) apply(c Change) error {
+	switch c.Kind {
+	case Initrd:
+		p.initrdGiven = c.Data
+	case Cmdline:
+		p.cmdlineGiven = c.Name
+	}
+	if p.unmeasured(c) {
+		return nil
+	}
 	switch c.Kind {
 	case Shim:
 		return p.image(c, roleShim)
@@ -62,6 +75,9 @@ func (p *plan) apply(c Change) error {
 	case UKI:
 		return p.uki(c)
 	case GRUBConfig:
+		if len(p.having(roleGRUB)) == 0 && !p.has(GRUBConfig) {
+			return p.absent(c.Kind)
+		}
 		return p.grubConfig(c)
 	case Kernel:
 		return p.kernel(c)
@@ -112,8 +128,7 @@ func (p *plan) one(c Change, r role) (*step, error) {
 	}
 	switch len(all) {
 	case 0:
-		return nil, fail.E(fail.Usage, "this boot measured nothing that --%s could replace", c.Kind).
-			Hint("vtpmctl eventlog explain tells what this machine boots")
+		return nil, p.absent(c.Kind)
 	case 1:
 		return all[0], nil
 	}
@@ -196,8 +211,8 @@ func (p *plan) kernel(c Change) error {
 		s.measure(c.Data)
 	}
 	for _, s := range p.having(roleKernel) {
-		if patched(s) {
-			s.block("QEMU changes the header of a kernel that it loads itself (-kernel), by the size of the memory and of the initrd")
+		if s.ofQEMU() {
+			s.given = c.Data // and measured when all is known that goes into its header
 			return nil
 		}
 	}
@@ -205,12 +220,6 @@ func (p *plan) kernel(c Change) error {
 		return nil // without Secure Boot GRUB has nobody measure the image
 	}
 	return p.image(Change{Kind: c.Kind, Name: c.Name, Data: c.Data}, roleKernel)
-}
-
-// patched tells a kernel from QEMU's own file system (OVMF, QemuKernelLoaderFsDxe).
-func patched(s *step) bool {
-	d, ok := s.decoded.(*eventlog.ImageLoad)
-	return ok && d.Path != nil && strings.Contains(strings.ToLower(d.Path.Text), "1428f772-b64a-441e-b8c3-9ebdd7f893c7")
 }
 
 // initrd replaces an initrd: the file GRUB read, and what the kernel's stub got.

@@ -60,6 +60,12 @@ func encodeGPT(header, entries []byte, size int) []byte {
 
 // gpt replaces the partition table of the boot disk: of the one that has the same disk GUID, where several were measured.
 func (p *plan) gpt(c Change) error {
+	if p.bootSector() != nil {
+		return p.firstSector(c)
+	}
+	if !p.has(GPT) {
+		return p.absent(c.Kind)
+	}
 	data, err := gptData(c.Data)
 	if err != nil {
 		return err

@@ -17,6 +17,9 @@ type plan struct {
 	steps   []*step
 	notes   []string
 	profile int // of the unified kernel image
+
+	initrdGiven  []byte // by a change, "" and nil without one
+	cmdlineGiven string
 }
 
 func (m *Machine) plan() *plan {

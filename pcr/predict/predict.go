@@ -25,6 +25,7 @@ const (
 type Machine struct {
 	log    *eventlog.Log
 	disk   *files.Disk
+	values eventlog.Values // of now; nil if they are not known
 	steps  []*step
 	now    map[int]register
 	phases []string // that systemd measured after the log ended
@@ -83,12 +84,13 @@ type register struct {
 // New looks at a boot: it finds the files behind its events, and compares where the log leads to with values, which may
 // be nil.
 func New(log *eventlog.Log, values eventlog.Values, disk *files.Disk) *Machine {
-	m := &Machine{log: log, disk: disk}
+	m := &Machine{log: log, disk: disk, values: values}
 	for i := range log.Events {
 		m.steps = append(m.steps, m.look(&log.Events[i]))
 	}
 	assignRoles(m.steps)
 	m.shareOrigins()
+	m.deriveHandover()
 	m.compare(values)
 	return m
 }
@@ -108,6 +110,9 @@ func (m *Machine) Phases() []string { return m.phases }
 // Predict computes one future. It fails where a change makes no sense for this boot.
 func (m *Machine) Predict(f Future) (*Forecast, error) {
 	p := m.plan()
+	if f.byKexec() {
+		return p.kexec(f)
+	}
 	if f.Profile != nil {
 		if err := p.chooseProfile(*f.Profile, f.Changes); err != nil {
 			return nil, err
@@ -117,6 +122,9 @@ func (m *Machine) Predict(f Future) (*Forecast, error) {
 		if err := p.apply(c); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.handOver(); err != nil {
+		return nil, err
 	}
 	if err := p.outdated(f.Disk); err != nil {
 		return nil, err

@@ -512,6 +512,8 @@ func FuzzPredict(f *testing.F) {
 	}
 	f.Add(synth.ShimGRUB(m).Log, []byte("menuentry x {\n}\n"))
 	f.Add(synth.Direct(m).Log, m.Disk())
+	f.Add(synth.SeaBIOS(m).Log, bzImage("6.1"))
+	f.Add(synth.TPM12(m).Log, bzImage("6.1"))
 	f.Add(synth.UKI(m).Log, synth.SignedUpdate(synth.HashList("x")))
 	f.Fuzz(func(t *testing.T, data, file []byte) {
 		log, err := eventlog.Parse(data)
@@ -525,7 +527,7 @@ func FuzzPredict(f *testing.F) {
 		machine := predict.New(log, nil, rootsOf(tree))
 		machine.Origins()
 		for _, kind := range []predict.Kind{predict.Shim, predict.GRUB, predict.Loader, predict.LoaderConf, predict.UKI, predict.GRUBConfig,
-			predict.Kernel, predict.Initrd, predict.DB, predict.DBX, predict.MOK, predict.GPT, predict.Cmdline, predict.SecureBoot} {
+			predict.Kernel, predict.Initrd, predict.DB, predict.DBX, predict.MOK, predict.GPT, predict.Cmdline, predict.SecureBoot, predict.Kexec} {
 			change := predict.Change{Kind: kind, Name: "/boot/x", Data: file, Past: []byte("set x=1\n")}
 			if kind == predict.SecureBoot {
 				change.Name = "off"

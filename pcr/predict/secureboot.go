@@ -55,7 +55,7 @@ func (s *step) measureVariable(content []byte) {
 func (p *plan) database(c Change) error {
 	s := p.variable(string(c.Kind))
 	if s == nil {
-		return fail.E(fail.Usage, "this boot measured no %s", c.Kind)
+		return p.absent(c.Kind)
 	}
 	lists, update, err := signatureLists(c.Data)
 	if err != nil {
@@ -190,7 +190,7 @@ func (p *plan) secureBootOff(c Change) error {
 	}
 	s := p.variable("SecureBoot")
 	if s == nil {
-		return fail.E(fail.Usage, "this boot measured no SecureBoot variable")
+		return p.absent(c.Kind)
 	}
 	if !p.secureBoot() {
 		return nil
@@ -388,7 +388,7 @@ func (p *plan) mok(c Change) error {
 		}
 	}
 	if first < 0 {
-		return fail.E(fail.Usage, "no shim took part in this boot")
+		return p.absent(c.Kind)
 	}
 	p.insert(first, shimPCR, eventlog.EVIPL, []byte("MokList\x00"), lists)
 	return nil

@@ -17,12 +17,13 @@ type step struct {
 	check   eventlog.Check
 	role    role
 
-	origin  files.Origin                       // the file that was measured, if one is known
-	derived string                             // from what else the measured bytes follow
-	loaded  *files.File                        // the file on disk that has the name, and other content
-	given   []byte                             // the image a future puts here
-	making  func(*authenticode.Image) [][]byte // how the initrd was made of a unified image
-	text    *textRule                          // how the command line that was measured here is written
+	origin   files.Origin                       // the file that was measured, if one is known
+	derived  string                             // from what else the measured bytes follow
+	loaded   *files.File                        // the file on disk that has the name, and other content
+	given    []byte                             // the image a future puts here
+	making   func(*authenticode.Image) [][]byte // how the initrd was made of a unified image
+	handover *handover                          // how QEMU handed this kernel over
+	text     *textRule                          // how the command line that was measured here is written
 
 	grade   Confidence
 	why     string
@@ -84,7 +85,7 @@ func covered(e *eventlog.Event, f *files.File) (files.Origin, bool) {
 func (s *step) named() string {
 	switch d := s.decoded.(type) {
 	case *eventlog.ImageLoad:
-		if d.Path != nil {
+		if d.Path != nil && !s.ofQEMU() {
 			return d.Path.File
 		}
 	case *eventlog.Loader:

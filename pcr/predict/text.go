@@ -3,6 +3,7 @@ package predict
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -57,6 +58,9 @@ var writings = []func(string) []byte{
 	func(t string) []byte { return utf16le(tidy(t)) },
 }
 
+// optionPCRs are where firmware measures boot options: the second for a TPM 1.2.
+var optionPCRs = []uint32{1, 5}
+
 // texts are the command lines of this boot.
 func (m *Machine) texts() map[source]string {
 	texts := make(map[source]string)
@@ -70,7 +74,7 @@ func (m *Machine) texts() map[source]string {
 				texts[fromLoader] = d.Text
 			}
 		case *eventlog.Variable:
-			if d.Option != nil && d.Option.Active && d.Option.Optional >= 4 && s.event.PCR == 1 {
+			if d.Option != nil && d.Option.Active && d.Option.Optional >= 4 && slices.Contains(optionPCRs, s.event.PCR) {
 				c := d.Content()
 				if t := fromUTF16(c[len(c)-d.Option.Optional:]); t != "" && texts[fromOption] == "" {
 					texts[fromOption] = t
@@ -168,6 +172,7 @@ func (p *plan) cmdline(c Change) error {
 	case texts[fromGRUB] != "":
 		p.grubCmdline(c.Name)
 	case p.loaderCmdline(c.Name):
+	case p.handedCmdline(texts[fromKernel], c.Name):
 	case texts[fromOption] != "" && len(p.having(roleKernel)) > 0:
 		p.optionCmdline(texts[fromOption], c.Name)
 	case len(p.having(roleUKI)) > 0:
