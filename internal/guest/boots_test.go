@@ -4,7 +4,9 @@ package guest
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +18,17 @@ import (
 var allBanks = []string{"sha1", "sha256", "sha384", "sha512"}
 
 // TestBoots starts machines in all the ways there are. Each log must give the PCRs that the guest's kernel read, break no
-// rule and be explained. Where there is another way the machine starts the next time, that is foretold.
+// rule and be explained. Then kernel, initrd and command line change: what the machine will measure with them is foretold,
+// it starts again and is compared, and diff must name what changed, and nothing else.
 func TestBoots(t *testing.T) {
+	const (
+		options = "9 changed Linux EFI stub: command line: LOADED_IMAGE::LoadOptions"
+		initrd  = "9 changed Linux EFI stub: initrd: Linux initrd"
+		qemu    = "4 changed kernel"
+	)
+	sections := []string{"11 changed systemd-stub section: .linux", "11 changed systemd-stub section: .cmdline",
+		"11 changed systemd-stub section: .initrd"}
+	inner := "4 changed VenMedia(55c5d1f8-04cd-46b5-8a20-e56cbb3052d0)" // the kernel in a unified image (systemd, stub)
 	for _, c := range []struct {
 		name       string
 		banks      []string // allBanks
@@ -25,26 +36,49 @@ func TestBoots(t *testing.T) {
 		boot       boot
 		secureBoot string
 		loader     string
+		untold     bool // the log does not tell the command line
 		golden     bool // the log holds nothing of others but the names of their files
-		next       *next
+		next       next
 	}{
 		{name: "direct with SHA-256 alone", banks: []string{"sha256"}, boot: boot{device: "tpm-crb"},
-			secureBoot: "off", loader: "Linux EFI stub", golden: true},
+			secureBoot: "off", loader: "Linux EFI stub", golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, diff: []string{qemu, options, initrd}}},
 		{name: "direct with SHA-384 alone", banks: []string{"sha384"},
-			secureBoot: "off", loader: "Linux EFI stub", golden: true},
-		{name: "direct with TPM 1.2", banks: []string{"sha1"}, old: true, secureBoot: "not measured", golden: true},
-		{name: "SeaBIOS", boot: boot{on: &seabios}, secureBoot: "not measured", golden: true},
-		{name: "SeaBIOS with TPM 1.2", banks: []string{"sha1"}, old: true, boot: boot{on: &seabios}, secureBoot: "not measured", golden: true},
+			secureBoot: "off", loader: "Linux EFI stub", golden: true,
+			next: next{initrd: true, diff: []string{qemu, initrd}}},
+		{name: "direct with TPM 1.2", banks: []string{"sha1"}, old: true, secureBoot: "not measured", untold: true, golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, unmeasured: []string{"initrd", "command line"}, diff: []string{qemu}}},
+		{name: "direct under Secure Boot", boot: boot{on: &ovmfMS}, secureBoot: "on", loader: "Linux EFI stub", untold: true,
+			next: next{kernel: true, initrd: true, cmdline: true, unmeasured: []string{"kernel", "command line"}, diff: []string{initrd}}},
+		{name: "SeaBIOS", boot: boot{on: &seabios}, secureBoot: "not measured", untold: true, golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, unmeasured: []string{"kernel", "initrd", "command line"}}},
+		{name: "SeaBIOS with TPM 1.2", banks: []string{"sha1"}, old: true, boot: boot{on: &seabios}, secureBoot: "not measured",
+			untold: true, golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, unmeasured: []string{"kernel", "initrd", "command line"}}},
+		{name: "SeaBIOS and GRUB", boot: boot{on: &seabios, by: legacyGRUB}, secureBoot: "not measured", loader: "seabios",
+			untold: true, golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, grub: true, disk: true,
+				unmeasured: []string{"kernel", "initrd", "command line", "grub.cfg"}, diff: []string{"5 changed MBR PARTITION_TABLE"}}},
+		{name: "SeaBIOS and GRUB with TPM 1.2", banks: []string{"sha1"}, old: true, boot: boot{on: &seabios, by: legacyGRUB},
+			secureBoot: "not measured", loader: "seabios", untold: true, golden: true,
+			next: next{kernel: true, initrd: true, cmdline: true, grub: true, disk: true,
+				unmeasured: []string{"kernel", "initrd", "command line", "grub.cfg"}, diff: []string{"5 changed MBR PARTITION_TABLE"}}},
 		{name: "EFI stub", boot: boot{by: stub}, secureBoot: "off", loader: "Linux EFI stub", golden: true,
-			next: &next{kernel: true, cmdline: true, changes: []int{1, 4, 9}}},
+			next: next{kernel: true, initrd: true, cmdline: true, unmeasured: []string{"initrd"},
+				diff: []string{`1 changed Boot0000: Linux \vmlinuz.efi`, `4 changed \vmlinuz.efi`, options}}},
 		{name: "unified kernel image", boot: boot{by: uki}, secureBoot: "off", loader: "systemd-stub, Linux EFI stub", golden: true,
-			next: &next{image: "uki", changes: []int{4, 9, 11}}},
+			next: next{image: true, diff: slices.Concat([]string{`4 changed \EFI\BOOT\BOOTX64.EFI`, inner, options, initrd}, sections)}},
 		{name: "systemd-boot", boot: boot{by: bootUKI}, secureBoot: "off", loader: "systemd-boot, systemd-stub, Linux EFI stub", golden: true,
-			next: &next{image: "uki", changes: []int{4, 9, 11, 12}}},
+			next: next{image: true, diff: slices.Concat([]string{`4 changed \EFI\Linux\linux.efi`, inner, options, initrd}, sections,
+				slices.Repeat([]string{"12 changed systemd-boot cmdline: " + secondCmdline}, 2))}},
 		{name: "signed unified kernel image", boot: boot{by: signedUKI, on: &ovmfSnakeoil}, secureBoot: "on",
-			loader: "systemd-stub, Linux EFI stub"},
+			loader: "systemd-stub, Linux EFI stub",
+			next:   next{image: true, diff: slices.Concat([]string{`4 changed \EFI\BOOT\BOOTX64.EFI`, options, initrd}, sections)}},
 		{name: "shim and GRUB", boot: boot{by: shimGRUB, on: &ovmfMS}, secureBoot: "on", loader: "shim, grub",
-			next: &next{kernel: true, initrd: true, grub: true, changes: []int{4, 8, 9}}},
+			next: next{kernel: true, initrd: true, grub: true, diff: []string{
+				"4 changed image of 14186432 bytes without a path", "4 changed image of 14186432 bytes without a path",
+				"8 changed grub command: linux /vmlinuz " + secondCmdline, "8 changed grub kernel cmdline: /vmlinuz " + secondCmdline,
+				"9 changed grub file: (hd0,gpt1)/EFI/debian/grub.cfg", "9 changed grub file: /vmlinuz", "9 changed grub file: /initrd.img"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,15 +95,13 @@ func TestBoots(t *testing.T) {
 			if story.SecureBoot != c.secureBoot || story.Loader != c.loader {
 				t.Errorf("Secure Boot is %s, started by %s", story.SecureBoot, story.Loader)
 			}
-			if told := story.Cmdline == strings.TrimPrefix(before.running, "BOOT_IMAGE="); told != (c.loader != "") {
+			if told := story.Cmdline == strings.TrimPrefix(before.running, "BOOT_IMAGE="); told == c.untold {
 				t.Errorf("the command line is told as %q, the kernel has %q", story.Cmdline, before.running)
 			}
 			if c.golden {
 				before.golden(t, strings.ReplaceAll(c.name, " ", "-"))
 			}
-			if c.next != nil {
-				c.next.follow(t, m, c.boot, before)
-			}
+			c.next.follow(t, m, c.boot, before)
 		})
 	}
 }
@@ -78,6 +110,7 @@ func TestBoots(t *testing.T) {
 type measured struct {
 	*prepared
 	raw     []byte
+	banks   []string
 	log     *eventlog.Log // with IMA's list
 	values  pcrs
 	running string // command line
@@ -96,7 +129,7 @@ func (m *machine) measure(t *testing.T, b boot, banks ...string) *measured {
 // it is of the same boot.
 func judge(t *testing.T, r results, banks ...string) *measured {
 	t.Helper()
-	m := &measured{raw: r.file(t, "eventlog"), values: kernelPCRs(t, r, banks...),
+	m := &measured{raw: r.file(t, "eventlog"), banks: banks, values: kernelPCRs(t, r, banks...),
 		running: strings.TrimSuffix(string(r.file(t, "cmdline")), "\n")}
 	var err error
 	if m.log, err = eventlog.Parse(m.raw); err != nil {
@@ -131,99 +164,6 @@ func judge(t *testing.T, r results, banks ...string) *measured {
 	return m
 }
 
-// next is what differs in the next boot, besides the initramfs: it always has a file more.
-type next struct {
-	kernel, initrd, cmdline, grub bool   // foretold by these flags of pcr predict; a command line is a boot option's
-	image                         string // by this one, which takes the whole image
-	changes                       []int  // the PCRs that come out differently
-}
-
-// follow foretells the next boot with other software, boots it and compares. The other boot is also told from the first by
-// what was changed.
-func (n *next) follow(t *testing.T, m *machine, b boot, before *measured) {
-	t.Helper()
-	b.cmdline, b.kernel = usualCmdline+" second", otherKernel(t)
-	b.files = map[string]file{"second": {[]byte("another initramfs\n"), 0o644}}
-	p := b.prepare(t)
-	foretold := n.predict(t, before, p)
-	after := judge(t, m.start(t, p).wait(t), allBanks...)
-
-	compare(t, foretold, before, after, n.changes)
-}
-
-// compare sees that a boot came as it was foretold, and that the given PCRs differ from the boot before it.
-func compare(t *testing.T, foretold pcrs, before, after *measured, changes []int) {
-	t.Helper()
-	for _, bank := range allBanks {
-		for i := range 24 {
-			if i == 10 {
-				continue // IMA's: the boot aggregate follows from the others
-			}
-			key := fmt.Sprint(bank, " ", i)
-			want, ok := foretold[key]
-			if !ok {
-				want = before.values[key] // nothing is measured there
-			}
-			if want != after.values[key] {
-				t.Errorf("%s was foretold as %s and became %s", key, want, after.values[key])
-			}
-		}
-	}
-	var changed []int
-	for _, d := range eventlog.DiffLogs(before.log, after.log).PCRs {
-		if d.PCR != 10 {
-			changed = append(changed, d.PCR)
-		}
-	}
-	if !slices.Equal(changed, changes) {
-		t.Errorf("PCRs %v differ between the boots, want %v", changed, changes)
-	}
-}
-
-// predict asks vtpmctl for the PCRs after the boot of p.
-func (n *next) predict(t *testing.T, now *measured, p *prepared) pcrs {
-	t.Helper()
-	log, values := now.path("log"), now.path("pcrs")
-	write(t, log, now.raw)
-	write(t, values, now.values.pcrread())
-	args := []string{"pcr", "predict", log, "--against", values, "--esp", now.path("esp"), "-o", "json"}
-	if n.kernel {
-		args = append(args, "--kernel", p.path("kernel"))
-	}
-	if n.initrd {
-		args = append(args, "--initrd", p.path("initrd"))
-	}
-	if n.cmdline {
-		args = append(args, "--cmdline", stubInitrd+p.cmdline)
-	}
-	if n.grub {
-		args = append(args, "--grub-cfg", p.path("grub.cfg"))
-	}
-	if n.image != "" {
-		args = append(args, "--"+n.image, p.path("uki"))
-	}
-	var d struct {
-		Futures []struct {
-			Banks []bankDoc
-			PCRs  []struct {
-				PCR        int
-				Confidence string
-				Why        string
-			}
-		}
-	}
-	decode(t, interop.Run(t, vtpmctl, args...), &d)
-	if len(d.Futures) != 1 {
-		t.Fatalf("%d futures", len(d.Futures))
-	}
-	for _, p := range d.Futures[0].PCRs {
-		if p.Confidence == "blocked" && p.PCR != 10 {
-			t.Errorf("PCR %d is blocked: %s", p.PCR, p.Why)
-		}
-	}
-	return valuesOf(d.Futures[0].Banks)
-}
-
 // Without Secure Boot, GRUB starts the kernel without its EFI stub, and the kernel never hears of the log.
 func TestABootWithoutALogIsDiagnosed(t *testing.T) {
 	t.Parallel()
@@ -237,24 +177,54 @@ func TestABootWithoutALogIsDiagnosed(t *testing.T) {
 	}
 }
 
-// A kernel started by kexec has the log of the boot that the firmware measured, and PCRs that tell no more.
-func TestKexecKeepsTheLog(t *testing.T) {
+// A kernel started by kexec has the log of the boot that the firmware measured, and PCRs that tell no more. The kernel that
+// starts it foretells that, with a PCR that a program extended.
+func TestKexecKeepsThePCRs(t *testing.T) {
 	t.Parallel()
-	inner := boot{steps: []step{{"explain", "vtpmctl eventlog explain"}}}.prepare(t)
+	inner := boot{}.prepare(t)
 	outer := boot{
 		files: withLibraries(t, "/sbin/kexec"),
 		in:    results{"kernel": read(t, inner.path("kernel")), "initrd": read(t, inner.path("initrd"))},
-		steps: []step{{"kexec", "kexec -s -l /in/kernel --initrd=/in/initrd --append='" + usualCmdline + " second' && kexec -e"}},
+		steps: []step{
+			{"extend", "vtpmctl pcr extend 8 /init && grep -H . /sys/class/tpm/tpm0/pcr-*/8 | sed 's|.*/pcr-\\(.*\\)/\\(.*\\):|\\1 \\2 |'"},
+			{"predict", "vtpmctl pcr predict --kexec --kernel /in/kernel --initrd /in/initrd --cmdline '" + secondCmdline + "' -o json"},
+			{"refuse", "vtpmctl pcr predict --kexec --shim /in/kernel"},
+			{"kexec", "kexec -s -l /in/kernel --initrd=/in/initrd --append='" + secondCmdline + "' && " + sendResults + " && kexec -e"},
+		},
 	}
-	r := newMachine(t).boot(t, outer)
-	if told := string(r.stdout(t, "explain")); !strings.Contains(told, "was started with another command line") {
-		t.Errorf("explain does not say that another kernel runs:\n%s", told)
+	all := newMachine(t).start(t, outer.prepare(t)).waitAll(t)
+	if len(all) != 2 {
+		t.Fatalf("%d kernels sent their results", len(all))
 	}
-	delete(r, "ima") // each kernel extended PCR 10, and has a list of its own
-	m := judge(t, r, allBanks...)
+	first, second := all[0], all[1]
+	first.refuses(t, "refuse", "64", "kexec starts a kernel without firmware")
+	foretold := readForecast(t, first.stdout(t, "predict"), []string{"kernel", "initrd", "command line"}, 10)
+	delete(second, "ima") // each kernel extended PCR 10, and has a list of its own
+	after := kernelPCRs(t, second, allBanks...)
+	for key, value := range after {
+		if _, pcr, _ := strings.Cut(key, " "); (pcr == "10") == (foretold[key] == value) {
+			t.Errorf("%s was foretold as %q and is %s", key, foretold[key], value)
+		}
+	}
+	for line := range strings.Lines(string(first.stdout(t, "extend"))) {
+		f := strings.Fields(line)
+		if len(f) != 3 || strings.Trim(f[2], "0") == "" || after[f[0]+" 8"] != strings.ToLower(f[2]) {
+			t.Errorf("PCR 8 was %q before", line)
+		}
+	}
+	unextended := maps.Clone(second)
+	unextended["kernel-pcrs"] = regexp.MustCompile(`(?m)^(\S+ 8) .*$`).ReplaceAllFunc(second["kernel-pcrs"], func(line []byte) []byte {
+		f := strings.Fields(string(line))
+		return []byte(f[0] + " 8 " + strings.Repeat("0", len(f[2])))
+	})
+	m := judge(t, unextended, allBanks...)
 	m.golden(t, "direct")
-	if m.running != usualCmdline+" second" {
+	if m.running != secondCmdline {
 		t.Errorf("the kernel that ran was started with %q", m.running)
+	}
+	told := fmt.Sprint(m.log.ExplainRunning(m.running).Sections)
+	if !strings.Contains(told, "was started with another command line") {
+		t.Errorf("explain does not say that another kernel runs:\n%s", told)
 	}
 }
 

@@ -194,13 +194,22 @@ func (g *guest) console() string { return filepath.Join(g.dir, "console") }
 // wait waits for the guest's end and takes its results.
 func (g *guest) wait(t *testing.T) results {
 	t.Helper()
+	all := g.waitAll(t)
+	return all[len(all)-1]
+}
+
+// waitAll is wait for a guest that sends results more than once.
+func (g *guest) waitAll(t *testing.T) []results {
+	t.Helper()
 	g.end(t)
-	r, err := unpack(read(t, filepath.Join(g.dir, "results")))
+	all, err := unpackAll(read(t, filepath.Join(g.dir, "results")))
 	if err != nil {
 		t.Fatalf("the guest's results do not parse: %v\nits console:\n%s", err, tail(read(t, g.console())))
 	}
-	r.keep(t)
-	return r
+	for _, r := range all {
+		r.keep(t)
+	}
+	return all
 }
 
 // end waits for the machine's end. The server saves its state and ends when QEMU has gone.

@@ -37,10 +37,11 @@ const usualCmdline = "console=ttyS0 quiet panic=-1"
 
 // prepared is a boot whose files are made.
 type prepared struct {
-	dir     string // holds them: kernel, initrd, and what the loader makes of them
-	device  string
-	cmdline string
-	options []string
+	dir       string // holds them: kernel, initrd, and what the loader makes of them
+	device    string
+	cmdline   string
+	arguments string // what the loader is told: the command line, and a word of its own
+	options   []string
 }
 
 // path is the file of one of its parts.
@@ -70,6 +71,7 @@ func (b boot) prepare(t *testing.T) *prepared {
 	write(t, s.kernel, read(t, b.kernel))
 	write(t, s.initrd, archive(t, b.initramfs(t)))
 	m := b.by(t, s)
+	p.arguments = m.prefix + s.cmdline
 	p.options = append(b.on.options(t, p.dir, m.variables), m.options...)
 	return p
 }
@@ -146,6 +148,7 @@ type software struct{ dir, kernel, initrd, cmdline string }
 type media struct {
 	options   []string // QEMU's
 	variables []variable
+	prefix    string // of the command line
 }
 
 // loader is a way to start software.
@@ -168,6 +171,7 @@ func shimGRUB(t *testing.T, s software) media {
 // stub has a boot option of the firmware start the kernel, with its command line.
 func stub(t *testing.T, s software) media {
 	m := disk(t, s, map[string]string{"vmlinuz.efi": s.kernel, "initrd.img": s.initrd})
+	m.prefix = stubInitrd
 	m.variables = bootOption(`\vmlinuz.efi`, stubInitrd+s.cmdline)
 	return m
 }
@@ -229,7 +233,20 @@ const (
 // disk makes a disk with one EFI system partition that holds files, which it leaves in dir/esp too.
 func disk(t *testing.T, s software, files map[string]string) media {
 	t.Helper()
-	esp, image := filepath.Join(s.dir, "esp"), filepath.Join(s.dir, "disk")
+	image := filepath.Join(s.dir, "disk")
+	write(t, image, nil)
+	if err := os.Truncate(image, diskSectors*512); err != nil {
+		t.Fatal(err)
+	}
+	interop.Run(t, "sgdisk", "--disk-guid="+diskGUID, fmt.Sprintf("--new=1:%d:%d", espStart, espStart+espSectors-1),
+		"--typecode=1:ef00", "--partition-guid=1:"+partitionGUID, "--change-name=1:ESP", image)
+	return filled(t, s, image, files)
+}
+
+// filled puts files on the one partition of a disk, and leaves them in dir/esp too.
+func filled(t *testing.T, s software, image string, files map[string]string) media {
+	t.Helper()
+	esp := filepath.Join(s.dir, "esp")
 	for name, source := range files {
 		at := filepath.Join(esp, name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -237,12 +254,6 @@ func disk(t *testing.T, s software, files map[string]string) media {
 		}
 		write(t, at, read(t, source))
 	}
-	write(t, image, nil)
-	if err := os.Truncate(image, diskSectors*512); err != nil {
-		t.Fatal(err)
-	}
-	interop.Run(t, "sgdisk", "--disk-guid="+diskGUID, fmt.Sprintf("--new=1:%d:%d", espStart, espStart+espSectors-1),
-		"--typecode=1:ef00", "--partition-guid=1:"+partitionGUID, "--change-name=1:ESP", image)
 	interop.Run(t, "mkfs.vfat", "-F", "32", "--invariant", fmt.Sprint("--offset=", espStart), image, fmt.Sprint(espSectors/2))
 	top, err := filepath.Glob(filepath.Join(esp, "*"))
 	if err != nil {

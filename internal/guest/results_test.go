@@ -18,12 +18,25 @@ import (
 // results are the files that the guest left in /out.
 type results map[string][]byte
 
-// unpack reads the tar file that init.sh sends behind its mark.
-func unpack(serial []byte) (results, error) {
-	_, data, ok := bytes.Cut(serial, []byte("RESULTS\n"))
-	if !ok {
+// sendResults is what init.sh does at its end, for a step after which there is none.
+const sendResults = "{ stty -F /dev/ttyS1 raw; echo RESULTS; tar -c -C /out .; } >/dev/ttyS1"
+
+// unpackAll reads the tar files that were sent, each behind a mark.
+func unpackAll(serial []byte) (all []results, err error) {
+	for _, data := range bytes.Split(serial, []byte("RESULTS\n"))[1:] {
+		r, err := unpack(data)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	if len(all) == 0 {
 		return nil, errors.New("they are missing")
 	}
+	return all, nil
+}
+
+func unpack(data []byte) (results, error) {
 	r := results{}
 	for tr := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := tr.Next()

@@ -1,0 +1,9 @@
+Secure Boot: not measured
+started by: seabios
+command line: 
+
+Boot chain
+  bound    firmware said: Start Option ROM Scan
+  bound    firmware said: Calling INT 19h
+  bound    firmware said: Booting BCV device 80h (HDD)
+  label    seabios mbr: MBR
