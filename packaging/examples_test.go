@@ -119,8 +119,9 @@ func read(t *testing.T, path string) []byte {
 }
 
 // elsewhere prepares a machine of which nothing is real: vtpmctl is this test binary, its TPM is the built-in one, and
-// the folders that an example names lie below a temporary one. It returns how to rewrite an example for it.
-func elsewhere(t *testing.T) (rewrite *strings.Replacer, run func(script string)) {
+// the folders that an example names lie below a temporary one. It returns how to rewrite an example for it, and what
+// runs one and returns what that said.
+func elsewhere(t *testing.T) (rewrite *strings.Replacer, run func(script string) string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("an example for Linux")
@@ -142,15 +143,17 @@ func elsewhere(t *testing.T) (rewrite *strings.Replacer, run func(script string)
 		"/usr/bin/vtpmctl", root+"/bin/vtpmctl", "/var/lib/vtpmctl", root+"/lib", "/etc/vtpmctl", root+"/etc", "/run/vtpmctl", root+"/run",
 		"VTPMCTL_REQUIRE_TPM=1", "VTPMCTL_REQUIRE_TPM=0",
 	)
-	return rewrite, func(script string) {
+	return rewrite, func(script string) string {
 		t.Helper()
 		c := exec.Command("/bin/sh", "-e")
 		c.Dir = root
 		c.Stdin = strings.NewReader(rewrite.Replace(script))
 		c.Env = []string{"PATH=" + root + "/bin:/usr/bin:/bin", "VTPMCTL_TPM=engine:" + root + "/tpm"}
-		if text, err := c.CombinedOutput(); err != nil {
+		text, err := c.CombinedOutput()
+		if err != nil {
 			t.Fatalf("%v\n%s\n%s", err, script, text)
 		}
+		return string(text)
 	}
 }
 
