@@ -2,7 +2,7 @@ package engine
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
+	"crypto/subtle"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -45,52 +45,50 @@ func (x *execution) find(attr sessionAttrs) int {
 }
 
 // readSessions reads the authorization area and checks each session in itself.
-func (t *TPM) readSessions(x *execution, r *wire.Reader) error {
-	size := r.U32()
-	if r.Err() != nil {
+func (t *TPM) readSessions(x *execution) error {
+	size := x.in.U32()
+	if x.in.Err() != nil {
 		return rcInsufficient
 	}
-	if size < 9 || uint64(size) > uint64(r.Len()) {
+	if size < 9 || uint64(size) > uint64(x.in.Len()) {
 		return rcSize
 	}
 	if x.flags&flagNoSession != 0 {
 		return rcAuthContext
 	}
-	area := wire.BE(r.Bytes(int(size)))
-	for area.Len() > 0 {
+	area := &coder{r: wire.BE(x.in.Bytes(int(size)))}
+	for area.r.Len() > 0 {
 		n := len(x.sessions) + 1
 		if n > maxSessions {
 			return rcSize.session(n)
 		}
-		a, err := t.readAuthorization(area)
-		if err != nil {
+		a := &x.authRoom[n-1]
+		if err := t.readAuthorization(area, a); err != nil {
 			return err.(rc).session(n)
 		}
 		x.sessions = append(x.sessions, a)
 		a.entity = rhUnassigned
-		if n <= x.authHandles() {
+		if n <= x.needAuth {
 			a.entity = x.handles[n-1]
 		}
 		if err := t.admitSession(x, a, n); err != nil {
 			return err
 		}
 	}
-	if len(x.sessions) < x.authHandles() {
+	if len(x.sessions) < x.needAuth {
 		return rcAuthMissing
 	}
 	return nil
 }
 
-func (t *TPM) readAuthorization(r *wire.Reader) (*authorization, error) {
-	c := &coder{r: r}
-	a := &authorization{}
+func (t *TPM) readAuthorization(c *coder, a *authorization) error {
 	c.u32((*uint32)(&a.handle))
 	c.require(a.handle == rsPW || a.handle.isSession() && t.inRange(a.handle), rcValue)
 	c.sized(&a.nonceCaller, maxDigest)
 	c.u8((*uint8)(&a.attrs))
 	c.require(a.attrs&sessReserved == 0, rcReservedBits)
 	c.sized(&a.hmac, maxDigest)
-	return a, c.err()
+	return c.err()
 }
 
 // admitSession checks that session n of a command exists and that its attributes make sense together.
@@ -223,8 +221,11 @@ func (t *TPM) checkPassword(a *authorization) error {
 
 // sameSecret compares in a time that shows neither where two secrets differ nor how long they are.
 func sameSecret(a, b []byte) bool {
-	x, y := sha256.Sum256(a), sha256.Sum256(b)
-	return hmac.Equal(x[:], y[:])
+	var x, y [1 + maxDigest]byte // no secret is longer
+	x[0], y[0] = byte(len(a)), byte(len(b))
+	copy(x[1:], a)
+	copy(y[1:], b)
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 // checkHMAC checks the HMAC of a session over the command. A session that has neither key nor auth value may leave it
@@ -447,47 +448,45 @@ func (t *TPM) cryptParam(a *authorization, data, newer, older []byte, encrypt bo
 	return crypt.CFB(a.s.Sym.Alg, k[:n], k[n:], data, encrypt)
 }
 
-// answerSessions rolls the nonces, audits, encrypts the first response parameter and builds the authorization area of
-// the response.
-func (t *TPM) answerSessions(x *execution, params []byte) (sent, area []byte, err error) {
+// answerSessions rolls the nonces, audits, encrypts the first response parameter in its place and appends the authorization
+// area to the response.
+func (t *TPM) answerSessions(x *execution, params []byte) (err error) {
 	for _, a := range x.sessions {
 		if a.s != nil {
 			if a.s.Nonce, err = t.random(len(a.s.Nonce)); err != nil {
-				return nil, nil, err
+				return err
 			}
 		}
 	}
 	if i := x.find(sessEncrypt); i >= 0 {
 		a := x.sessions[i]
-		params = slices.Clone(params)
 		size := int(params[0])<<8 | int(params[1])
 		if err := t.cryptParam(a, params[2:2+size], a.s.Nonce, a.nonceCaller, true); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
 	if err := t.auditSessions(x, params); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if err := t.auditCommand(x, params); err != nil {
-		return nil, nil, err
+		return err
 	}
-	w := wire.NewBE()
 	for _, a := range x.sessions {
-		t.answerSession(w, x, a, params)
+		t.answerSession(x, a, params)
 	}
-	return params, w.Out(), nil
+	return nil
 }
 
-func (t *TPM) answerSession(w *wire.Writer, x *execution, a *authorization, params []byte) {
+func (t *TPM) answerSession(x *execution, a *authorization, params []byte) {
 	if a.s == nil {
-		w.Sized16(nil).U8(uint8(a.attrs | sessContinue)).Sized16(nil)
+		x.out.Sized16(nil).U8(uint8(a.attrs | sessContinue)).Sized16(nil)
 		return
 	}
 	var mac []byte
 	if !a.authorizes() || !a.s.Policy.NeedPass { // a password came in the place of an HMAC, and none goes back
 		mac = t.sessionHMAC(a, rpHash(x.cc, a.s.Alg, params), a.s.Nonce, a.nonceCaller, nil)
 	}
-	w.Sized16(a.s.Nonce).U8(uint8(a.attrs)).Sized16(mac)
+	x.out.Sized16(a.s.Nonce).U8(uint8(a.attrs)).Sized16(mac)
 	if a.s.isPolicy() && a.authorizes() {
 		a.s.Policy.reset(a.s.Alg)
 	}

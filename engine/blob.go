@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/hmac"
+	"hash"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -10,18 +11,27 @@ import (
 
 // wrapper protects what leaves the TPM (part 1, 24): a seed gives a cipher key for each name, and an HMAC key.
 type wrapper struct {
-	alg  uint16 // hash of the protector
 	sym  symDef
-	seed []byte
+	keys *crypt.KDF // under the seed
+	mac  hash.Hash  // under the HMAC key
 }
 
-// wrapperOf is how a storage parent protects its children.
-func wrapperOf(parent *object) wrapper {
-	return wrapper{parent.Public.NameAlg, parent.Public.Sym, parent.Sensitive.Seed}
+// newWrapper makes a wrapper from the hash algorithm and the cipher of the protector, and a seed.
+func newWrapper(alg uint16, sym symDef, seed []byte) *wrapper {
+	keys := crypt.NewKDF(alg, seed)
+	return &wrapper{sym, keys, crypt.NewHMAC(alg, keys.KDFa("INTEGRITY", nil, nil, crypt.HashSize(alg)*8))}
+}
+
+// wrapperOf is how a storage parent protects its children. The parent remembers it.
+func wrapperOf(parent *object) *wrapper {
+	if parent.wrapper == nil {
+		parent.wrapper = newWrapper(parent.Public.NameAlg, parent.Public.Sym, parent.Sensitive.Seed)
+	}
+	return parent.wrapper
 }
 
 // seal encrypts data for an object's name and puts the HMAC before it: TPM2B integrity, iv if given, ciphertext.
-func (w wrapper) seal(name, iv, data []byte) ([]byte, error) {
+func (w *wrapper) seal(name, iv, data []byte) ([]byte, error) {
 	out := wire.NewBE()
 	if iv != nil {
 		out.Sized16(iv)
@@ -31,16 +41,16 @@ func (w wrapper) seal(name, iv, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	out.Bytes(body)
-	return wire.NewBE().Sized16(w.mac(name, out.Out())).Bytes(out.Out()).Out(), nil
+	return wire.NewBE().Sized16(w.integrity(name, out.Out())).Bytes(out.Out()).Out(), nil
 }
 
 // open is the inverse of seal. A wrong HMAC is TPM_RC_INTEGRITY.
-func (w wrapper) open(name, blob []byte, withIV bool) ([]byte, error) {
+func (w *wrapper) open(name, blob []byte, withIV bool) ([]byte, error) {
 	mac, body, err := splitMAC(blob)
 	if err != nil {
 		return nil, err
 	}
-	if !hmac.Equal(mac, w.mac(name, body)) {
+	if !hmac.Equal(mac, w.integrity(name, body)) {
 		return nil, rcIntegrity
 	}
 	var iv []byte
@@ -62,18 +72,17 @@ func splitMAC(blob []byte) (mac, body []byte, err error) {
 	return mac, c.r.Rest(), c.err()
 }
 
-func (w wrapper) mac(name, body []byte) []byte {
-	key := crypt.KDFa(w.alg, w.seed, "INTEGRITY", nil, nil, crypt.HashSize(w.alg)*8)
-	return crypt.HMAC(w.alg, key, body, name)
+// integrity is the HMAC over what is protected and the name it is protected for.
+func (w *wrapper) integrity(name, body []byte) []byte {
+	w.mac.Reset()
+	w.mac.Write(body)
+	w.mac.Write(name)
+	return w.mac.Sum(nil)
 }
 
 // crypt works on data in place. Without an IV it uses zeros: the key serves but once then.
-func (w wrapper) crypt(name, iv, data []byte, encrypt bool) error {
-	if iv == nil {
-		iv = make([]byte, crypt.BlockSize)
-	}
-	key := crypt.KDFa(w.alg, w.seed, "STORAGE", name, nil, int(w.sym.KeyBits))
-	return crypt.CFB(w.sym.Alg, key, iv, data, encrypt)
+func (w *wrapper) crypt(name, iv, data []byte, encrypt bool) error {
+	return crypt.CFB(w.sym.Alg, w.keys.KDFa("STORAGE", name, nil, int(w.sym.KeyBits)), iv, data, encrypt)
 }
 
 // sized wraps bytes into a TPM2B.

@@ -5,8 +5,8 @@ import (
 )
 
 // protector is how a key protects what is sent to its holder under a fresh seed: credentials and duplicates.
-func protector(key *object, seed []byte) wrapper {
-	return wrapper{key.Public.NameAlg, key.Public.Sym, seed}
+func protector(key *object, seed []byte) *wrapper {
+	return newWrapper(key.Public.NameAlg, key.Public.Sym, seed)
 }
 
 type makeCredentialIn struct {

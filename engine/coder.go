@@ -23,10 +23,13 @@ type codable interface{ code(c *coder) }
 
 // marshal is the wire form of v.
 func marshal(v codable) []byte {
-	c := &coder{w: wire.NewBE()}
+	c := &coder{w: wire.AppendBE(make([]byte, 0, usualStructure))}
 	v.code(c)
 	return c.w.Out()
 }
+
+// usualStructure is room for most structures, in bytes. A longer one makes itself more.
+const usualStructure = 192
 
 // unmarshal reads all of data into v; bytes left over are an error.
 func unmarshal(data []byte, v codable) error {

@@ -19,8 +19,9 @@ type command struct {
 	returns    bool // the response has a handle
 	decryptIn  bool // the first parameter may be encrypted
 	encryptOut bool // the first response parameter may be encrypted
-	function   reflect.Value
+	needAuth   int  // how many of the handles need an authorization; those come first
 	input      reflect.Type
+	call       func(t *TPM, input any) (output any, err error)
 }
 
 // flags are the bits of a TPMA_CC that types cannot tell, and what only dispatch needs to know.
@@ -39,33 +40,39 @@ const (
 	flagNVWrite                     // needs the right to write the NV index that authorizes it
 )
 
-// response is what a command answers: an optional handle and the encoded parameters.
-type response struct {
-	handle handle
-	params []byte
-}
-
 // none stands for no parameters, in or out.
 type none struct{}
 
-// on makes a row of the table from a command code and the method that runs the command: a func(*TPM, *I) (*O, error). The
-// fields of I are the command's handles, tagged with kind and authorization role, then its parameters in order; the
-// fields of O are the response's handle, if it has one, and parameters. A nil *O stands for a zero one.
+// on makes a row of the table from a command code and the method that runs the command. I and O are pointers to structs: the
+// fields of the input are the command's handles, tagged with kind and authorization role, then its parameters in order; the
+// fields of the output are the response's handle, if it has one, and parameters. A nil output stands for a zero one.
 //
-// Reflection, not type parameters: an instance of generic code for each command would make the program visibly larger.
-func on(cc uint32, function any, set ...flags) *command {
-	cmd := &command{cc: cc, function: reflect.ValueOf(function)}
+// As all pointers have the same shape, the compiler makes one instance of this for all commands. An instance for each would
+// make the program visibly larger, for which reason decoding and encoding take reflection.
+func on[I, O any](cc uint32, function func(*TPM, I) (O, error), set ...flags) *command {
+	cmd := describe(reflect.TypeFor[I]().Elem(), reflect.TypeFor[O]().Elem())
+	cmd.cc = cc
 	for _, f := range set {
 		cmd.flags |= f
 	}
-	in, out := cmd.function.Type().In(1).Elem(), cmd.function.Type().Out(0).Elem()
+	cmd.call = func(t *TPM, input any) (any, error) { return function(t, input.(I)) }
+	return cmd
+}
+
+// describe reads off the types of a command's input and output what the table says of it.
+func describe(in, out reflect.Type) *command {
+	cmd := &command{input: in}
 	for i := range in.NumField() {
 		if tag, ok := in.Field(i).Tag.Lookup("tpm"); ok {
 			cmd.handles = append(cmd.handles, parseHandleSpec(tag))
 		}
 	}
+	for _, h := range cmd.handles {
+		if h.role != roleNone {
+			cmd.needAuth++
+		}
+	}
 	n := len(cmd.handles)
-	cmd.input = in
 	cmd.decryptIn = in.NumField() > n && isTPM2B(in.Field(n).Type)
 	first := 0
 	if out.NumField() > 0 && out.Field(0).Type == reflect.TypeFor[handle]() {
@@ -76,20 +83,21 @@ func on(cc uint32, function any, set ...flags) *command {
 }
 
 // run decodes the parameters, calls the function and encodes what it returns.
-func (cmd *command) run(t *TPM, handles []handle, params []byte) (*response, error) {
-	input := reflect.New(cmd.input)
-	if err := t.decodeInput(input.Elem(), handles, params); err != nil {
-		return nil, err
+func (x *execution) run(t *TPM) error {
+	input := reflect.New(x.input)
+	if err := x.decodeInput(t, input.Elem()); err != nil {
+		return err
 	}
-	result := cmd.function.Call([]reflect.Value{reflect.ValueOf(t), input})
-	if err, failed := result[1].Interface().(error); failed {
-		return nil, err
+	output, err := x.call(t, input.Interface())
+	if err != nil {
+		return err
 	}
-	output := result[0]
-	if output.IsNil() {
-		output = reflect.New(output.Type().Elem())
+	out := reflect.ValueOf(output)
+	if out.IsNil() {
+		out = reflect.New(out.Type().Elem())
 	}
-	return encodeOutput(output.Elem(), cmd.returns), nil
+	x.encodeOutput(out.Elem())
+	return nil
 }
 
 // isTPM2B tells whether a parameter is a sized buffer, the only thing that parameter encryption covers.
@@ -99,15 +107,16 @@ func isTPM2B(t reflect.Type) bool {
 }
 
 // decodeInput fills the fields of a command's input. Errors carry the number of the parameter.
-func (t *TPM) decodeInput(in reflect.Value, handles []handle, params []byte) error {
-	for i, h := range handles {
+func (x *execution) decodeInput(t *TPM, in reflect.Value) error {
+	for i, h := range x.handles {
 		in.Field(i).SetUint(uint64(h))
 	}
-	c := &coder{r: wire.BE(params), maxRSA: t.profile.MaxRSA}
-	for i := len(handles); i < in.NumField(); i++ {
+	x.in = *wire.BE(x.params)
+	c := &coder{r: &x.in, maxRSA: t.profile.MaxRSA}
+	for i := len(x.handles); i < in.NumField(); i++ {
 		codeField(c, in.Field(i))
 		if err := c.err(); err != nil {
-			return err.(rc).param(i + 1 - len(handles))
+			return err.(rc).param(i + 1 - len(x.handles))
 		}
 	}
 	if c.r.Len() != 0 {
@@ -116,28 +125,26 @@ func (t *TPM) decodeInput(in reflect.Value, handles []handle, params []byte) err
 	return nil
 }
 
-// usualResponse is room for the parameters of most responses, in bytes. A longer one makes itself more.
-const usualResponse = 512
-
-func encodeOutput(out reflect.Value, returnsHandle bool) *response {
-	res := &response{}
+// encodeOutput writes the response's handle, if it has one, and its parameters.
+func (x *execution) encodeOutput(out reflect.Value) {
 	first := 0
-	if returnsHandle {
-		res.handle, first = handle(out.Field(0).Uint()), 1
+	if x.returns {
+		x.out.U32(uint32(out.Field(0).Uint()))
+		first = 1
 	}
-	c := &coder{w: wire.AppendBE(make([]byte, 0, usualResponse))}
+	if x.tag == stSessions {
+		x.out.U32(0) // the size of the parameters
+	}
+	x.answered = x.out.Len()
+	c := &coder{w: &x.out}
 	for i := first; i < out.NumField(); i++ {
 		codeField(c, out.Field(i))
 	}
-	res.params = c.w.Out()
-	return res
 }
 
 // codeField codes one parameter: an integer, or a structure that codes itself.
 func codeField(c *coder, v reflect.Value) {
 	switch p := v.Addr().Interface().(type) {
-	case codable:
-		p.code(c)
 	case *uint8:
 		c.u8(p)
 	case *uint16:
@@ -148,6 +155,8 @@ func codeField(c *coder, v reflect.Value) {
 		c.u64(p)
 	case *handle:
 		c.u32((*uint32)(p))
+	case codable:
+		p.code(c)
 	default:
 		panic(fmt.Sprintf("engine: parameter type %s cannot be coded", v.Type()))
 	}
@@ -239,23 +248,11 @@ func (cmd *command) attributes() uint32 {
 	return a
 }
 
-// authHandles is how many of the command's handles need an authorization; those come first.
-func (cmd *command) authHandles() int {
-	n := 0
-	for _, h := range cmd.handles {
-		if h.role != roleNone {
-			n++
-		}
-	}
-	return n
-}
-
 // findCommand looks a command code up; nil when it is not implemented.
 func findCommand(cc uint32) *command {
-	all := commands()
-	i, ok := slices.BinarySearchFunc(all, cc, func(c *command, cc uint32) int { return int(c.cc) - int(cc) })
-	if !ok {
+	if cc < ccFirst || cc > ccLast {
 		return nil
 	}
-	return all[i]
+	commands()
+	return table.byCode[cc-ccFirst]
 }

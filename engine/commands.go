@@ -6,15 +6,27 @@ import (
 	"sync"
 )
 
+// Every command code lies between these two, both included.
+const (
+	ccFirst = ccNVUndefineSpaceSpecial
+	ccLast  = ccECCDecrypt
+)
+
 var table struct {
 	once     sync.Once
-	commands []*command
+	commands []*command // in order of the codes
+	byCode   [ccLast - ccFirst + 1]*command
 }
 
-// commands is the command table, in order of the codes. It is made when the first TPM asks for it: most processes that
-// link the engine run none, and making it takes reflection.
+// commands is the command table. It is made when the first TPM asks for it: most processes that link the engine run none, and
+// making it takes reflection.
 func commands() []*command {
-	table.once.Do(func() { table.commands = everyCommand() })
+	table.once.Do(func() {
+		table.commands = everyCommand()
+		for _, c := range table.commands {
+			table.byCode[c.cc-ccFirst] = c
+		}
+	})
 	return table.commands
 }
 

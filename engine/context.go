@@ -143,8 +143,8 @@ func (t *TPM) openContext(s *savedContext) ([]byte, error) {
 }
 
 // contextWrapper protects contexts under the proof of their hierarchy: a Clear, which replaces the proof, voids them.
-func (t *TPM) contextWrapper(s *savedContext) wrapper {
-	return wrapper{contextHash, symDef{crypt.AlgAES, 256, crypt.AlgCFB}, t.hierarchyOf(s.Hierarchy).Proof}
+func (t *TPM) contextWrapper(s *savedContext) *wrapper {
+	return newWrapper(contextHash, symDef{crypt.AlgAES, 256, crypt.AlgCFB}, t.hierarchyOf(s.Hierarchy).Proof)
 }
 
 // contextName binds a context to all that must not change under it (part 1, 30.3): where it belongs, and the resets that

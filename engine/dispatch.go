@@ -4,25 +4,37 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// execution is a command in progress, as the checks of authorization see it.
+// execution is a command in progress, as the checks of authorization see it. It is one piece of memory with room for what a
+// command can have, because a short command takes little longer than a few allocations.
 type execution struct {
 	*command
 	tag      uint16
 	handles  []handle
-	names    [][]byte
+	names    [][]byte // of the handles, if something will hash them
 	sessions []*authorization
 	params   []byte
 	cpHashes map[uint16][]byte
-	flush    []handle // objects that end with the command
-	stores   bool     // this time it changes what is stored, against its flagFleeting
+	out      wire.Writer // the response
+	answered int         // where its parameters begin
+	flush    []handle    // objects that end with the command
+	stores   bool        // this time it changes what is stored, against its flagFleeting
+
+	in         wire.Reader
+	handleRoom [3]handle
+	authRoom   [maxSessions]authorization
+	listRoom   [maxSessions]*authorization
 }
 
 // headerSize is that of every command and response: tag, size, code.
 const headerSize = 10
+
+// usualResponse is room for most responses, in bytes. A longer one makes itself more.
+const usualResponse = 512
 
 // execute runs one command. Whatever happens, the answer is a well-formed response.
 func (t *TPM) execute(cmd []byte) (res []byte) {
@@ -53,35 +65,35 @@ func refusal(code rc) []byte {
 
 // dispatch checks a command in the order of part 1, 18.2 and runs it.
 func (t *TPM) dispatch(cmd []byte) ([]byte, error) {
-	x, r, err := t.header(cmd)
+	x, err := t.header(cmd)
 	if err != nil {
 		return nil, err
 	}
 	t.cmd = x
-	if err := t.readHandles(x, r); err != nil {
+	if err := t.readHandles(x); err != nil {
 		return nil, err
 	}
 	if x.tag == stSessions {
-		if err := t.readSessions(x, r); err != nil {
+		if err := t.readSessions(x); err != nil {
 			return nil, err
 		}
-	} else if x.authHandles() > 0 {
+	} else if x.needAuth > 0 {
 		return nil, rcAuthMissing
 	}
-	x.params = r.Rest()
+	t.nameHandles(x)
+	x.params = x.in.Rest()
 	before := t.nv.Orderly
 	if err := t.authorize(x); err != nil {
 		return nil, err
 	}
-	out, err := x.run(t, x.handles, x.params)
-	if err != nil {
+	if err := x.run(t); err != nil {
 		return nil, err
 	}
 	if x.flags&flagPure == 0 && x.cc != ccShutdown && before != orderlyNone {
 		t.nv.Orderly = orderlyNone // the saved state is out of date
 	}
 	t.unchanged = t.leavesStored(x) && before == t.nv.Orderly && !t.audits(x)
-	res, err := t.respond(x, out)
+	res, err := t.respond(x)
 	for _, h := range x.flush {
 		t.objects[h&0xffffff] = nil
 	}
@@ -100,40 +112,41 @@ func (t *TPM) leavesStored(x *execution) bool {
 }
 
 // header reads the fixed start of a command and finds its row in the table.
-func (t *TPM) header(cmd []byte) (*execution, *wire.Reader, error) {
-	r := wire.BE(cmd)
-	tag := r.U16()
-	if r.Err() != nil {
-		return nil, nil, rcInsufficient
+func (t *TPM) header(cmd []byte) (*execution, error) {
+	x := &execution{in: *wire.BE(cmd)}
+	tag := x.in.U16()
+	if x.in.Err() != nil {
+		return nil, rcInsufficient
 	}
 	if tag != stNoSessions && tag != stSessions {
-		return nil, nil, rcBadTag
+		return nil, rcBadTag
 	}
-	size, cc := r.U32(), r.U32()
-	if r.Err() != nil {
-		return nil, nil, rcInsufficient
+	size, cc := x.in.U32(), x.in.U32()
+	if x.in.Err() != nil {
+		return nil, rcInsufficient
 	}
 	if int64(size) != int64(len(cmd)) || len(cmd) > maxCommandSize {
-		return nil, nil, rcCommandSize
+		return nil, rcCommandSize
 	}
 	if t.failed != nil && cc != ccGetTestResult && cc != ccGetCapability {
-		return nil, nil, rcFailure
+		return nil, rcFailure
 	}
-	c := findCommand(cc)
-	if c == nil {
-		return nil, nil, rcCommandCode
+	if x.command = findCommand(cc); x.command == nil {
+		return nil, rcCommandCode
 	}
 	if t.started == (cc == ccStartup) {
-		return nil, nil, rcInitialize
+		return nil, rcInitialize
 	}
-	return &execution{command: c, tag: tag}, r, nil
+	x.tag, x.handles, x.sessions = tag, x.handleRoom[:0], x.listRoom[:0]
+	x.out = *wire.AppendBE(make([]byte, headerSize, usualResponse))
+	return x, nil
 }
 
 // readHandles reads the handle area and checks that each handle may stand in its place, then that it exists.
-func (t *TPM) readHandles(x *execution, r *wire.Reader) error {
+func (t *TPM) readHandles(x *execution) error {
 	for i, spec := range x.command.handles {
-		h := handle(r.U32())
-		if r.Err() != nil {
+		h := handle(x.in.U32())
+		if x.in.Err() != nil {
 			return rcInsufficient.handle(i + 1)
 		}
 		if !spec.accepts(h) || !t.inRange(h) {
@@ -148,9 +161,18 @@ func (t *TPM) readHandles(x *execution, r *wire.Reader) error {
 			}
 			return err.handle(i + 1)
 		}
-		x.names = append(x.names, t.nameOfEntity(h))
 	}
 	return nil
+}
+
+// nameHandles notes the names of the handles as they are before the command, if a session or the command audit will hash them.
+func (t *TPM) nameHandles(x *execution) {
+	if !slices.ContainsFunc(x.sessions, func(a *authorization) bool { return a.s != nil }) && !t.audits(x) {
+		return
+	}
+	for _, h := range x.handles {
+		x.names = append(x.names, t.nameOfEntity(h))
+	}
 }
 
 // inRange tells whether a handle could ever exist: transient objects and sessions are numbered by their slots.
@@ -190,28 +212,22 @@ func (t *TPM) checkPresent(h handle) rc {
 	return rcSuccess
 }
 
-// respond builds a response: header, handle, parameters, sessions.
-func (t *TPM) respond(x *execution, out *response) ([]byte, error) {
-	params := out.params
-	var auths []byte
+// respond completes the response that the command began to write: the header, the sessions.
+func (t *TPM) respond(x *execution) ([]byte, error) {
+	params := x.out.Out()[x.answered:]
 	if x.tag == stSessions {
-		var err error
-		if params, auths, err = t.answerSessions(x, out.params); err != nil {
+		if err := t.answerSessions(x, params); err != nil {
 			return nil, err
 		}
-	} else if err := t.auditCommand(x, out.params); err != nil {
+	} else if err := t.auditCommand(x, params); err != nil {
 		return nil, err
 	}
-	w := wire.AppendBE(make([]byte, 0, headerSize+8+len(params)+len(auths))).U16(x.tag).U32(0).U32(uint32(rcSuccess))
-	if x.returns {
-		w.U32(uint32(out.handle))
-	}
+	res := x.out.Out()
 	if x.tag == stSessions {
-		w.Sized32(params).Bytes(auths)
-	} else {
-		w.Bytes(params)
+		binary.BigEndian.PutUint32(res[x.answered-4:], uint32(len(params)))
 	}
-	res := w.Out()
+	binary.BigEndian.PutUint16(res, x.tag)
 	binary.BigEndian.PutUint32(res[2:], uint32(len(res)))
+	binary.BigEndian.PutUint32(res[6:], uint32(rcSuccess))
 	return res, nil
 }

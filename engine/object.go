@@ -22,7 +22,8 @@ type object struct {
 	StClear   bool // it, or an ancestor, has the attribute stClear
 	Seq       *sequence
 
-	rsa *crypt.RSAKey // computed by rsaKey
+	rsa     *crypt.RSAKey // computed by rsaKey
+	wrapper *wrapper      // computed by wrapperOf
 }
 
 func (o *object) code(c *coder) {

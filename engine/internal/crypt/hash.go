@@ -35,7 +35,21 @@ func HashSize(alg uint16) int {
 
 // Digest hashes the concatenation of parts. It panics on an algorithm that Hash does not know: callers check what a
 // command names before they use it.
-func Digest(alg uint16, parts ...[]byte) []byte { return sum(mustHash(alg)(), parts) }
+func Digest(alg uint16, parts ...[]byte) []byte {
+	if alg != AlgSHA256 {
+		return sum(mustHash(alg)(), parts)
+	}
+	var room [256]byte // names, PCRs and what keys are derived from are short: they cost no memory but the digest's
+	short := room[:0]
+	for _, p := range parts {
+		if len(short)+len(p) > len(room) {
+			return sum(sha256.New(), parts)
+		}
+		short = append(short, p...)
+	}
+	d := sha256.Sum256(short)
+	return d[:]
+}
 
 // HMAC is the keyed hash of the concatenation of parts. It panics as Digest does.
 func HMAC(alg uint16, key []byte, parts ...[]byte) []byte { return sum(NewHMAC(alg, key), parts) }

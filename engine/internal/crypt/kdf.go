@@ -9,8 +9,26 @@ import (
 // KDFa derives bits of key material in counter mode with HMAC (part 1, 11.4.10.2; SP 800-108). The label is given
 // without its terminating NUL. When bits is not a multiple of eight, the surplus high bits of the first byte are clear.
 func KDFa(alg uint16, key []byte, label string, contextU, contextV []byte, bits int) []byte {
+	return NewKDF(alg, key).KDFa(label, contextU, contextV, bits)
+}
+
+// KDF is KDFa under a key that is used again and again. It is not for several goroutines at once.
+type KDF struct {
+	mac  hash.Hash
+	used bool
+}
+
+// NewKDF prepares KDFa under a key.
+func NewKDF(alg uint16, key []byte) *KDF { return &KDF{mac: NewHMAC(alg, key)} }
+
+// KDFa is what the function of that name gives under the key.
+func (k *KDF) KDFa(label string, contextU, contextV []byte, bits int) []byte {
+	if k.used {
+		k.mac.Reset()
+	}
+	k.used = true
 	out := make([]byte, (bits+7)/8)
-	kdfa(NewHMAC(alg, key), append([]byte(label), 0), contextU, contextV, 1, bits, out)
+	kdfa(k.mac, append([]byte(label), 0), contextU, contextV, 1, bits, out)
 	return clearSurplus(out, bits)
 }
 
