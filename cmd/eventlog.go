@@ -205,10 +205,8 @@ func (d eventlogDoc) events() iter.Seq[*eventlog.Event] {
 // Lines gives one event a line.
 func (d eventlogDoc) Lines() iter.Seq[any] {
 	return func(yield func(any) bool) {
-		var line logLine
 		for e := range d.events() {
-			line.event = e
-			if !yield(&line) {
+			if !yield(logLine{e}) {
 				return
 			}
 		}

@@ -2,8 +2,8 @@ package cmd
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/out"
@@ -11,33 +11,24 @@ import (
 
 // logLine is an event as it is printed in JSON and YAML: what reflection makes of eventlog.Record, in a fraction of the
 // time. A test compares the two.
-type logLine struct {
-	event  *eventlog.Event
-	banks  []int              // scratch: indices of digests
-	typeID string             // in hex, of the last event,
-	of     eventlog.EventType // which had this type
-}
+type logLine struct{ *eventlog.Event }
 
 // Encode writes the event.
-func (l *logLine) Encode(x *out.Encoder) error {
-	e := l.event
+func (e logLine) Encode(x *out.Encoder) error {
 	decoded, check, note := e.Look()
 	x.Open()
 	x.Field("number").Int(e.Number)
 	x.Field("offset").Int(e.Offset)
-	if isPCR(e) {
+	if isPCR(e.Event) {
 		x.Field("pcr").Int(int(e.PCR))
 	} else {
 		x.Field("pcr").Null()
-		x.Field("register").Text(registerOf(e))
-	}
-	if l.typeID == "" || l.of != e.Type {
-		l.typeID, l.of = fmt.Sprintf("0x%08x", uint32(e.Type)), e.Type
+		x.Field("register").Text(registerOf(e.Event))
 	}
 	x.Field("type").Text(e.Type.String())
-	x.Field("type_id").Text(l.typeID)
+	x.Field("type_id").Text(typeID(e.Type))
 	x.Field("digests")
-	l.digests(x)
+	e.digests(x)
 	x.Field("data").Base64(e.Data)
 	x.Field("kind").Text(decoded.Kind())
 	x.Field("summary").Text(decoded.String())
@@ -55,21 +46,23 @@ func (l *logLine) Encode(x *out.Encoder) error {
 }
 
 // digests writes the banks in the order of their names, as package json does. A bank that is listed twice counts once.
-func (l *logLine) digests(x *out.Encoder) {
-	all := l.event.Digests
-	l.banks = l.banks[:0]
-	for i := range all {
-		if !slices.ContainsFunc(l.banks, func(j int) bool { return all[j].Alg == all[i].Alg }) {
-			l.banks = append(l.banks, i)
+func (e logLine) digests(x *out.Encoder) {
+	banks := make([]eventlog.Digest, 0, 8) // on the stack, where an event has no more
+	for _, d := range e.Digests {
+		if !slices.ContainsFunc(banks, func(b eventlog.Digest) bool { return b.Alg == d.Alg }) {
+			banks = append(banks, d)
 		}
 	}
-	slices.SortFunc(l.banks, func(i, j int) int { return cmp.Compare(all[i].Alg.String(), all[j].Alg.String()) })
+	slices.SortFunc(banks, func(a, b eventlog.Digest) int { return cmp.Compare(a.Alg.String(), b.Alg.String()) })
 	x.Open()
-	for _, i := range l.banks {
-		x.Field(all[i].Alg.String()).Hex(all[i].Value)
+	for _, d := range banks {
+		x.Field(d.Alg.String()).Hex(d.Value)
 	}
 	x.Close()
 }
+
+// typeID is the number of a type in eight digits of hex.
+func typeID(t eventlog.EventType) string { return "0x" + strconv.FormatUint(1<<32|uint64(t), 16)[1:] }
 
 // encodeDecoded writes what an event says. Loaders' events and text are most of a long log; the others go by reflection.
 func encodeDecoded(x *out.Encoder, d eventlog.Decoded) error {

@@ -1,7 +1,12 @@
 package out_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"iter"
+	"strings"
 	"testing"
 
 	"github.com/vtpmctl/vtpmctl/internal/out"
@@ -94,5 +99,84 @@ func TestAnEncoderSaysTheSameInEachLayout(t *testing.T) {
 		if got := write(t, c.format, out.Style{}, out.Page{Doc: c.items}); got != c.want {
 			t.Errorf("%d items as %s:\n%s\nwant\n%s", c.items, c.format, got, c.want)
 		}
+	}
+}
+
+// counts is a Doc with a list of numbers, of which one may be trouble.
+type counts struct {
+	long
+	trouble func(int) error
+}
+
+type count struct {
+	n       int
+	trouble func(int) error
+}
+
+func (c count) Encode(x *out.Encoder) error {
+	x.Open()
+	x.Field("n").Int(c.n)
+	x.Close()
+	return c.trouble(c.n)
+}
+
+func (c counts) Lines() iter.Seq[any] {
+	return func(yield func(any) bool) {
+		for n := range int(c.long) {
+			if !yield(count{n, c.trouble}) {
+				return
+			}
+		}
+	}
+}
+
+func TestALongListIsPrintedInItsOrder(t *testing.T) {
+	for _, n := range []int{1, 127, 128, 129, 256, 1000, 1024, 5000} {
+		doc := counts{long(n), func(int) error { return nil }}
+		var want strings.Builder
+		for i := range n {
+			fmt.Fprintf(&want, "{\"n\":%d}\n", i)
+		}
+		if got := write(t, out.FormatJSONL, out.Style{}, out.Page{Doc: doc}); got != want.String() {
+			t.Errorf("%d values: %.200s", n, got)
+		}
+		var list struct{ Items []struct{ N int } }
+		if err := json.Unmarshal([]byte(write(t, out.FormatJSON, out.Style{}, out.Page{Doc: doc})), &list); err != nil || len(list.Items) != n {
+			t.Fatalf("%d values became %d: %v", n, len(list.Items), err)
+		}
+		for i, item := range list.Items {
+			if item.N != i {
+				t.Fatalf("of %d values number %d is %d", n, i, item.N)
+			}
+		}
+	}
+}
+
+func TestTroubleWithOneValueOfALongListEndsIt(t *testing.T) {
+	for _, bad := range []int{0, 200, 4999} {
+		broken := errors.New("broken")
+		doc := counts{5000, func(n int) error {
+			if n == bad {
+				return broken
+			}
+			return nil
+		}}
+		if err := out.Write(io.Discard, out.FormatJSONL, out.Style{}, out.Page{Doc: doc}); !errors.Is(err, broken) {
+			t.Errorf("value %d fails, Write returns %v", bad, err)
+		}
+		doc.trouble = func(n int) error {
+			if n == bad {
+				panic(broken)
+			}
+			return nil
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != broken {
+					t.Errorf("value %d panics, the caller recovers %v", bad, p)
+				}
+			}()
+			_ = out.Write(io.Discard, out.FormatJSONL, out.Style{}, out.Page{Doc: doc})
+		}()
 	}
 }

@@ -20,7 +20,8 @@ type Doc interface {
 	Table(*Table)   // the same facts for a person
 }
 
-// Lines is a Doc that can also be printed as JSON lines: one value a line.
+// Lines is a Doc that can also be printed as JSON lines: one value a line. Values are encoded several at a time, so one must
+// not change when the next is made.
 type Lines interface {
 	Doc
 	Lines() iter.Seq[any]

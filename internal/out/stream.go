@@ -130,8 +130,9 @@ func writeJSON(w *bufio.Writer, p Page) error {
 	}
 	text = append(text[:len(text)-len("\n}")], ",\n  "...)
 	text = append(AppendQuoted(text, long.List()), ": ["...)
-	x := &Encoder{format: FormatJSON, text: text, depth: 2}
-	return x.writeItems(w, long, "\n    ", ",\n    ", "\n  ]\n}\n", "]\n}\n")
+	_, _ = w.Write(text) // the writer remembers an error
+	list := listing{format: FormatJSON, depth: 2, comma: ",", indent: "\n    ", end: "\n  ]\n}\n", none: "]\n}\n"}
+	return list.write(w, long.Lines())
 }
 
 // writeYAML prints the same as block-style YAML.
@@ -146,42 +147,15 @@ func writeYAML(w *bufio.Writer, p Page) error {
 		_, err = w.Write(text)
 		return err
 	}
-	x := &Encoder{format: FormatYAML, text: append(appendKey(text, long.List()), ':'), depth: 1}
-	return x.writeItems(w, long, "\n  - ", "\n  - ", "\n", " []\n")
-}
-
-// writeItems prints what the Encoder has already, the items of a list, with what comes before the first and before each
-// other one, and what comes behind the last, or behind none.
-func (x *Encoder) writeItems(w *bufio.Writer, d Long, first, next, after, none string) error {
-	before := first
-	for v := range d.Lines() {
-		x.text = append(x.text, before...)
-		x.dash = x.format == FormatYAML
-		if err := x.Any(v); err != nil {
-			return err
-		}
-		if _, err := w.Write(x.text); err != nil {
-			return err
-		}
-		x.text, before, none = x.text[:0], next, after
-	}
-	_, err := w.Write(append(x.text, none...))
-	return err
+	_, _ = w.Write(append(appendKey(text, long.List()), ':'))
+	list := listing{format: FormatYAML, depth: 1, indent: "\n  - ", end: "\n", none: " []\n"}
+	return list.write(w, long.Lines())
 }
 
 // writeLines prints one value a line.
 func writeLines(w *bufio.Writer, values iter.Seq[any]) error {
-	x := &Encoder{format: FormatJSONL}
-	for v := range values {
-		x.text = x.text[:0]
-		if err := x.Any(v); err != nil {
-			return err
-		}
-		if _, err := w.Write(append(x.text, '\n')); err != nil {
-			return err
-		}
-	}
-	return nil
+	list := listing{format: FormatJSONL, comma: "\n", end: "\n"}
+	return list.write(w, values)
 }
 
 // Row is one row of a table that is printed while it is made. Its cells are added in the order of the columns.
