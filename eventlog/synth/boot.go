@@ -2,7 +2,9 @@ package synth
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -20,6 +22,7 @@ type Machine struct {
 	MoreDBX    []byte   // signature lists that were appended later
 
 	Shim, GRUB, Kernel, Initrd []byte   // shim and GRUB chain; the UKI boot uses Kernel and Initrd too
+	Microcode                  []byte   // an initrd before the other; GRUB alone loads it
 	Stub                       []byte   // systemd-stub
 	StubVersion                int      // that it says it has
 	Signer                     string   // who vouches for the unified kernel image
@@ -201,7 +204,7 @@ func (m *Machine) grub(b *Builder) {
 	for line := range lines(m.GRUBConfig) {
 		command("grub_cmd", line)
 	}
-	kernel, initrd := m.kernelPath(), m.initrdPath()
+	kernel := m.kernelPath()
 	if m.real() {
 		command("grub_cmd", "menuentry Debian --class debian "+m.menuBlock())
 		command("grub_cmd", "setparams Debian")
@@ -209,8 +212,12 @@ func (m *Machine) grub(b *Builder) {
 	command("grub_cmd", fmt.Sprintf("linux %s %s", kernel, m.Cmdline))
 	file(kernel, m.Kernel)
 	command("kernel_cmdline", kernel+" "+m.Cmdline)
-	command("grub_cmd", "initrd "+initrd)
-	file(initrd, m.Initrd)
+	if paths := slices.Sorted(maps.Keys(m.initrds())); len(paths) > 0 {
+		command("grub_cmd", "initrd "+strings.Join(paths, " "))
+		for _, path := range paths {
+			file(path, m.initrds()[path])
+		}
+	}
 }
 
 // linuxStub measures what the kernel's EFI stub was given.
@@ -219,7 +226,14 @@ func (m *Machine) linuxStub(b *Builder, cmdline string) {
 		b.Event(9, eventlog.EVEventTag, content, tagged(id, append([]byte(name), 0)))
 	}
 	tag(0x8f3b22ed, "LOADED_IMAGE::LoadOptions", utf16z(cmdline))
-	tag(0x8f3b22ec, "Linux initrd", m.Initrd)
+	var initrd []byte
+	for _, path := range slices.Sorted(maps.Keys(m.initrds())) {
+		initrd = append(initrd, make([]byte, -len(initrd)&3)...) // each begins at a multiple of four
+		initrd = append(initrd, m.initrds()[path]...)
+	}
+	if initrd != nil {
+		tag(0x8f3b22ec, "Linux initrd", initrd)
+	}
 }
 
 // tagged is PCClientTaggedEvent.

@@ -3,6 +3,7 @@ package synth
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,7 +66,23 @@ func (m *Machine) UnifiedImage() []byte {
 
 // menuBlock is the block of the menu entry that is booted.
 func (m *Machine) menuBlock() string {
-	return fmt.Sprintf("{\n\tlinux %s %s\n\tinitrd %s\n}", m.kernelPath(), m.Cmdline, m.initrdPath())
+	block := fmt.Sprintf("{\n\tlinux %s %s\n", m.kernelPath(), m.Cmdline)
+	if paths := slices.Sorted(maps.Keys(m.initrds())); len(paths) > 0 {
+		block += "\tinitrd " + strings.Join(paths, " ") + "\n"
+	}
+	return block + "}"
+}
+
+// initrds are the files that GRUB joins to the initrd, by their paths, in whose order they come.
+func (m *Machine) initrds() map[string][]byte {
+	all := map[string][]byte{}
+	if m.Microcode != nil {
+		all["/boot/early.img"] = m.Microcode
+	}
+	if m.Initrd != nil {
+		all[m.initrdPath()] = m.Initrd
+	}
+	return all
 }
 
 // grubConfig is grub.cfg.
@@ -79,12 +96,16 @@ func (m *Machine) grubConfig() string {
 // Files are what the machine boots from, by their paths in its file system, whichever way it boots.
 func (m *Machine) Files() map[string][]byte {
 	esp := func(path string) string { return "boot/efi" + strings.ReplaceAll(path, `\`, "/") }
-	return map[string][]byte{
+	files := map[string][]byte{
 		esp(shimPath): m.Shim, esp(grubPath): m.GRUB, esp(`\EFI\debian\grub.cfg`): []byte("configfile /boot/grub/grub.cfg"),
 		esp(systemdBootPath): m.SystemdBoot, esp(`\loader\loader.conf`): []byte(m.LoaderConf), esp(m.ukiPath()): m.UnifiedImage(),
 		esp(`\vmlinuz.efi`): m.Kernel, esp(`\initrd.img`): m.Initrd,
-		"boot/grub/grub.cfg": []byte(m.grubConfig()), m.kernelPath()[1:]: m.Kernel, m.initrdPath()[1:]: m.Initrd,
+		"boot/grub/grub.cfg": []byte(m.grubConfig()), m.kernelPath()[1:]: m.Kernel,
 	}
+	for path, data := range m.initrds() {
+		files[path[1:]] = data
+	}
+	return files
 }
 
 // certificates are those of the given names.

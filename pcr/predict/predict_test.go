@@ -34,11 +34,16 @@ func valuesOf(rec *synth.Recording) eventlog.Values {
 
 // diskOf is the file system a machine boots from.
 func diskOf(m synth.Machine) (*files.Disk, fstest.MapFS) {
+	tree := treeOf(m.Files())
+	return rootsOf(tree), tree
+}
+
+func treeOf(all map[string][]byte) fstest.MapFS {
 	tree := fstest.MapFS{}
-	for name, data := range m.Files() {
+	for name, data := range all {
 		tree[name] = &fstest.MapFile{Data: data}
 	}
-	return rootsOf(tree), tree
+	return tree
 }
 
 func rootsOf(tree fstest.MapFS) *files.Disk {
@@ -324,6 +329,43 @@ func TestTheBootThatComesIsTheOneForetold(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What a new grub.cfg leaves out the kernel does not get, and what it adds it gets. Whether a kernel measures an initrd is
+// known from a boot in which it did.
+func TestInitrdsFollowANewConfiguration(t *testing.T) {
+	all := func(m *synth.Machine) { m.Microcode = []byte("early") }
+	for name, c := range map[string]struct {
+		before, after func(*synth.Machine)
+		changed       string
+		blocked       []int
+	}{
+		"the first one goes":  {all, func(m *synth.Machine) { m.Microcode = nil }, "8,9", nil},
+		"the second one goes": {all, func(m *synth.Machine) { m.Initrd = nil }, "8,9", nil},
+		"both go":             {all, func(m *synth.Machine) { m.Initrd, m.Microcode = nil, nil }, "8,9", nil},
+		"the only one goes":   {func(*synth.Machine) {}, func(m *synth.Machine) { m.Initrd = nil }, "8,9", nil},
+		"one comes first":     {func(*synth.Machine) {}, all, "8,9", nil},
+		"the first one comes": {func(m *synth.Machine) { m.Initrd = nil }, all, "9", []int{8, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := synth.OnDisk()
+			c.before(&before)
+			after := before
+			c.after(&after)
+			tree := maps.Clone(before.Files())
+			maps.Copy(tree, after.Files()) // an update brings its files before the configuration that names them
+			tree["boot/grub/grub.cfg"] = before.Files()["boot/grub/grub.cfg"]
+			f, err := machineOf(t, synth.ShimGRUB(before), rootsOf(treeOf(tree))).Predict(predict.Future{Changes: []predict.Change{
+				{Kind: predict.GRUBConfig, Name: "/tmp/grub.cfg", Data: after.Files()["boot/grub/grub.cfg"]}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkValues(t, f, synth.ShimGRUB(after), c.blocked)
+			if got := changed(f); got != c.changed {
+				t.Errorf("PCRs %s change, want %s", got, c.changed)
+			}
+		})
 	}
 }
 
