@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
 
 	"github.com/vtpmctl/vtpmctl/cmd"
 	"github.com/vtpmctl/vtpmctl/internal/fail"
+	"github.com/vtpmctl/vtpmctl/tpm"
 )
 
 // full is a stream that takes nothing, as a full disk does.
@@ -62,5 +67,73 @@ func TestEveryHelpStartsWithAnExample(t *testing.T) {
 	}
 	if seen < 40 {
 		t.Errorf("%d pages of help were found", seen)
+	}
+}
+
+// bug is a connection to a TPM on which the program breaks at its n-th command.
+type bug struct {
+	tpm.Conn
+	left int
+}
+
+func (b *bug) Send(cmd []byte) ([]byte, error) {
+	if b.left--; b.left < 0 {
+		panic("a bug")
+	}
+	return b.Conn.Send(cmd)
+}
+
+// What a verb loaded before it broke is flushed: the slots of a TPM are few, and nobody else knows what is in them.
+func TestABugLeavesNothingLoadedInTheTPM(t *testing.T) {
+	target := "engine:" + filepath.Join(t.TempDir(), "tpm")
+	run := func(left int, args ...string) (status int, stderr string) {
+		env := cmd.System()
+		var out, err bytes.Buffer
+		env.In, env.Out, env.Err = strings.NewReader(""), &out, &err
+		env.Getenv = func(string) string { return "" }
+		open := env.OpenTPM
+		env.OpenTPM = func(ctx context.Context, target string, o tpm.Options) (tpm.Conn, error) {
+			conn, err := open(ctx, target, o)
+			return &bug{conn, left}, err
+		}
+		status = cmd.Run(t.Context(), env, append(args, "--tpm", target))
+		return status, err.String()
+	}
+	const whole = 1000
+	loaded := func() (n int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		conn, err := tpm.Open(ctx, target, tpm.Options{})
+		if err != nil {
+			t.Fatalf("the TPM was not let go: %v", err)
+		}
+		defer conn.Close()
+		res, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: 0x80000000, PropertyCount: 8}.Execute(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles, err := res.CapabilityData.Data.Handles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(handles.Handle)
+	}
+	key := filepath.Join(t.TempDir(), "ak.json")
+	broken := 0
+	for left := range whole {
+		status, stderr := run(left, "ak", "create", "--under", "srk", "--out-file", key)
+		if status == 0 {
+			break
+		}
+		broken++
+		if status != 70 || !strings.Contains(stderr, "a bug") {
+			t.Fatalf("broken at command %d: exit status %d: %s", left+1, status, stderr)
+		}
+		if n := loaded(); n != 0 {
+			t.Fatalf("broken at command %d: %d objects stay loaded", left+1, n)
+		}
+	}
+	if broken < 4 {
+		t.Errorf("the verb sends %d commands, too few to load anything", broken)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,12 +60,23 @@ func deviceError(path string, err error) error {
 			Hint("no TPM driver serves this device; `dmesg | grep -i -e tpm -e tcm` says whether the kernel found one")
 	case errors.Is(err, unix.EBUSY):
 		return fail.E(fail.TPMBusy, "%s is held by another program", path).
-			Hint("use the kernel's resource manager, --tpm dev:/dev/tpmrm0, which many programs can share").
+			Hint("use the kernel's resource manager, --tpm dev:%s, which many programs can share", managerOf(path)).
 			Hint("`fuser -v %s` names the program", path)
 	case errors.Is(err, fs.ErrPermission):
 		return fail.E(fail.Permission, "%s may not be opened by this user: %w", path, err).Hint("%s", accessHint(path))
 	}
 	return fail.E(fail.Failed, "%w", err)
+}
+
+// managerOf is the device of the kernel's resource manager beside a bare one: a TCM's has another name than a TPM's.
+func managerOf(path string) string {
+	dir, name := filepath.Split(path)
+	for _, kind := range []string{"tpm", "tcm"} {
+		if n, ok := strings.CutPrefix(name, kind); ok && n != "" && !strings.HasPrefix(n, "rm") {
+			return dir + kind + "rm" + n
+		}
+	}
+	return "/dev/tpmrm0"
 }
 
 // accessHint names who may open the device: distributions give it to a group, most often tss.

@@ -98,7 +98,7 @@ func TestDeviceErrorsHaveKindsAndHints(t *testing.T) {
 		unix.ENOENT: {fail.NoTPM, "dmesg"},
 		unix.ENXIO:  {fail.NoTPM, "dmesg"},
 		unix.ENODEV: {fail.NoTPM, "dmesg"},
-		unix.EBUSY:  {fail.TPMBusy, "/dev/tpmrm0"},
+		unix.EBUSY:  {fail.TPMBusy, "/tpmrm0, "},
 		unix.EACCES: {fail.Permission, path + " belongs to "},
 		unix.EPERM:  {fail.Permission, path + " belongs to "},
 	} {
@@ -106,6 +106,27 @@ func TestDeviceErrorsHaveKindsAndHints(t *testing.T) {
 		hints := strings.Join(fail.HintsOf(err), "\n")
 		if fail.KindOf(err) != tt.kind || !strings.Contains(hints, tt.hint) {
 			t.Errorf("%v: %v of kind %q with hints %q, want kind %q and %q", errno, err, fail.KindOf(err), hints, tt.kind, tt.hint)
+		}
+	}
+}
+
+func TestABusyDeviceIsSharedByTheManagerBesideIt(t *testing.T) {
+	for path, want := range map[string]string{
+		"/dev/tpm0": "dev:/dev/tpmrm0,", "/dev/tcm0": "dev:/dev/tcmrm0,", "/dev/tpm1": "dev:/dev/tpmrm1,", "/dev/other": "dev:/dev/tpmrm0,",
+	} {
+		hints := fail.HintsOf(deviceError(path, &fs.PathError{Op: "open", Path: path, Err: unix.EBUSY}))
+		if len(hints) != 2 || !strings.Contains(hints[0], want) || !strings.Contains(hints[1], path) {
+			t.Errorf("%s: hints %q, want %q", path, hints, want)
+		}
+	}
+}
+
+func TestADeviceThatIsNotThereMayBeATPMOrATCM(t *testing.T) {
+	for _, path := range []string{"/dev/tpm0", "/dev/tcm0"} {
+		err := deviceError(path, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT})
+		hints := strings.Join(fail.HintsOf(err), "\n")
+		if !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(hints, "grep -i -e tpm -e tcm") {
+			t.Errorf("%s: %v, hints %q", path, err, hints)
 		}
 	}
 }
