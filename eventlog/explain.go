@@ -246,6 +246,8 @@ func (t *teller) tellOf(e *Event, decoded Decoded, b Binding) {
 			if product, _, found := strings.Cut(r.Name, ":"); found {
 				t.saw(product)
 				t.tagged(e, r.Name, b, i == 0)
+			} else if r.Name != "" {
+				t.say(tellFirmware, e, b, "the firmware measured: %s", r.Name)
 			}
 		}
 	case *Windows:

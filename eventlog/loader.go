@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -119,7 +120,7 @@ func (t *Tagged) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// tagNames are the numbers in use; BIOS numbers are small and vendor specific.
+// tagNames are the numbers in use; those of BIOSes are small, and other vendors give them other meanings.
 var tagNames = map[uint32]string{
 	0x8f3b22ec: "Linux EFI stub: initrd", 0x8f3b22ed: "Linux EFI stub: command line",
 	0xf5bc582a: "systemd-boot: loader.conf", 0x6c46f751: "systemd-stub: device tree addon",
@@ -127,6 +128,9 @@ var tagNames = map[uint32]string{
 	0xd5cb7cbc: "systemd-stub: SMBIOS system", 0xe0d47bc8: "systemd-stub: SMBIOS board", 0xc0b3bd23: "systemd-stub: SMBIOS OEM strings",
 	0x4141454c: "confidential containers: application log",
 }
+
+// biosTags are the numbers of BIOSes that the PC Client specification for conventional BIOS gives to a register.
+var biosTags = map[[2]uint32]string{{1, 1}: "SMBIOS tables", {2, 7}: "option ROM"}
 
 // maxTags bounds the records of one event; each has at least eight bytes.
 const maxTags = 4096
@@ -143,7 +147,7 @@ func decodeTagged(e *Event) (Decoded, error) {
 		if r.Err() != nil || len(t.Records) == maxTags {
 			break
 		}
-		tag := Tag{ID: id, Hex: fmt.Sprintf("0x%08x", id), Name: tagNames[id], Size: len(data)}
+		tag := Tag{ID: id, Hex: fmt.Sprintf("0x%08x", id), Name: cmp.Or(tagNames[id], biosTags[[2]uint32{e.PCR, id}]), Size: len(data)}
 		if text, ok := anyText(data); ok {
 			tag.Text = text
 		} else {

@@ -25,7 +25,7 @@ const nonce = "8a5c1f0e77d2431fb6a9c04d1e5f2b38"
 func TestAMeasuredBoot(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	first := m.boot(t, boot{steps: []step{
+	p := boot{steps: []step{
 		{"info", "vtpmctl info -o json --require-tpm"},
 		{"pcr-read", "vtpmctl pcr read -o json"},
 		{"replay", "vtpmctl eventlog replay -o json"},
@@ -41,8 +41,10 @@ func TestAMeasuredBoot(t *testing.T) {
 		{"extend-8", "vtpmctl pcr extend 8 /init"},
 		{"verify", "vtpmctl eventlog verify --with ima -o json"},
 		{"explain", "vtpmctl eventlog explain -o json"},
-	}})
+	}}.prepare(t)
+	first := m.start(t, p).wait(t)
 	now := judge(t, first, allBanks...)
+	now.prepared = p
 	now.golden(t, "direct")
 	live := now.values
 
@@ -95,11 +97,18 @@ func TestAMeasuredBoot(t *testing.T) {
 	for _, name := range []string{"app.tpm", "initrd.tpm", "ak.json"} {
 		in[name] = first.file(t, name)
 	}
-	second := m.boot(t, boot{device: "tpm-crb", in: in, steps: []step{
+	p = boot{device: "tpm-crb", cmdline: secondCmdline, in: in, steps: []step{
 		{"unseal", "vtpmctl unseal /in/app.tpm --out-file /out/unsealed"},
 		{"unseal-initrd", "vtpmctl unseal /in/initrd.tpm --out-file /out/never"},
 		{"quote", "vtpmctl quote --ak /in/ak.json --nonce " + nonce + " --out-file /out/evidence.json"},
-	}})
+	}}.prepare(t)
+	foretold := (&next{initrd: true, cmdline: true}).predict(t, now, p)
+	second := m.start(t, p).wait(t)
+	t.Run("the PCRs of the second boot were foretold", func(t *testing.T) {
+		after := judge(t, second, allBanks...)
+		after.prepared = p
+		compare(t, foretold, now, after)
+	})
 	t.Run("after a restart the secret opens, on the other device model too", func(t *testing.T) {
 		second.stdout(t, "unseal")
 		if !bytes.Equal(first.file(t, "secret"), second.file(t, "unsealed")) {
