@@ -167,11 +167,13 @@ func judge(t *testing.T, r results, banks ...string) *measured {
 // Without Secure Boot, GRUB starts the kernel without its EFI stub, and the kernel never hears of the log.
 func TestABootWithoutALogIsDiagnosed(t *testing.T) {
 	t.Parallel()
-	r := newMachine(t).boot(t, boot{by: shimGRUB, steps: []step{{"verify", "vtpmctl eventlog verify"}, {"explain", "vtpmctl eventlog explain"}}})
+	r := newMachine(t).boot(t, boot{by: shimGRUB, steps: []step{{"verify", "vtpmctl eventlog verify"}, {"explain", "vtpmctl eventlog explain"},
+		{"predict", "vtpmctl pcr predict"}}})
 	if _, ok := r["eventlog"]; ok {
 		t.Fatal("the kernel has a log")
 	}
 	r.refuses(t, "verify", "66", "GRUB")
+	r.refuses(t, "predict", "66", "GRUB")
 	if told := string(r.file(t, "verify.stdout")); !strings.Contains(told, "Q1: PCR 0,4,7-9 are extended, by GRUB among others") {
 		t.Errorf("the PCRs are not asked for the reason:\n%s", told)
 	}
