@@ -92,7 +92,7 @@ func (h handover) covered(kernel []byte) ([][]byte, error) {
 }
 
 // maxHandovers bounds how often a kernel is hashed to find out how it was handed over.
-const maxHandovers = 512
+const maxHandovers = 256
 
 // deriveHandover finds out how QEMU handed the kernel of this boot over, from that kernel and its initrd among the files.
 func (m *Machine) deriveHandover() {
