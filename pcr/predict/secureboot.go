@@ -224,6 +224,9 @@ func (p *plan) unverified() {
 			}
 		}
 	}
+	if p.withoutImage() {
+		p.loadedAgain()
+	}
 	for _, s := range p.having(roleUKI) {
 		image, err := authenticode.Parse(p.bytesOf(s))
 		if err != nil {

@@ -67,6 +67,15 @@ func (p *plan) withoutImage() bool {
 		!slices.ContainsFunc(p.steps, func(s *step) bool { _, ok := s.decoded.(*eventlog.ImageLoad); return ok })
 }
 
+// loadedAgain blocks what such a boot measures once nobody verifies images: the kernel and its command line as well.
+func (p *plan) loadedAgain() {
+	for _, s := range p.steps {
+		if s.event.PCR == imagePCR || s.role == roleInitrd {
+			s.block("without Secure Boot the firmware loads the kernel as an image, and it and its command line are measured")
+		}
+	}
+}
+
 // legacy tells a boot by firmware without UEFI, after which nothing was measured (PC Client Implementation Specification
 // for Conventional BIOS, "Calling INT 19h").
 func (p *plan) legacy() bool {

@@ -57,7 +57,14 @@ func (b qemuBoot) record(t *testing.T) *synth.Recording {
 	if b.old {
 		log = synth.SHA1()
 	}
-	if !b.handover {
+	if b.handover {
+		var name []byte
+		for _, c := range []byte("SecureBoot") {
+			name = append(name, c, 0)
+		}
+		global := "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c"
+		log.Data(7, eventlog.EVEFIVariableDriverConfig, wire.NewLE().Bytes([]byte(global)).U64(10).U64(1).Bytes(name).Bytes([]byte{1}).Out())
+	} else {
 		image, err := authenticode.Parse(b.image)
 		if err != nil {
 			t.Fatal(err)
@@ -175,6 +182,12 @@ func TestAKernelOfQEMUIsForetoldWithTheHeaderItWillHave(t *testing.T) {
 		f := mustPredict(t, now.record(t), roots(t, nil), kernel, cmdline)
 		if !strings.Contains(why(f, 4), "--esp DIR") || !strings.Contains(why(f, 9), "DIR/proc/cmdline") || f.Values[eventlog.SHA256][4] != nil {
 			t.Errorf("%q, %q", why(f, 4), why(f, 9))
+		}
+	})
+	t.Run("Secure Boot off, after which the kernel is measured", func(t *testing.T) {
+		f := mustPredict(t, qemuBoot{handover: true, initrd: oldInitrd}.record(t), roots(t, nil), predict.Change{Kind: predict.SecureBoot, Name: "off"})
+		if got := confidences(f); got[predict.Blocked] != "4,9" || changed(f) != "7" {
+			t.Errorf("%v, PCRs %s change", got, changed(f))
 		}
 	})
 	t.Run("what QEMU cannot load is refused", func(t *testing.T) {
