@@ -47,6 +47,14 @@ type prepared struct {
 // path is the file of one of its parts.
 func (p *prepared) path(name string) string { return filepath.Join(p.dir, name) }
 
+// unified is the unified kernel image, the signed one where there is one: a signer pads what it signs.
+func (p *prepared) unified() string {
+	if _, err := os.Stat(p.path("uki.signed")); err == nil {
+		return p.path("uki.signed")
+	}
+	return p.path("uki")
+}
+
 // prepare makes the files of a boot.
 func (b boot) prepare(t *testing.T) *prepared {
 	t.Helper()

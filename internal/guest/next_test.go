@@ -63,7 +63,7 @@ func (n *next) predict(t *testing.T, now *measured, p *prepared) pcrs {
 		flag, value string
 	}{
 		{n.kernel, "--kernel", p.path("kernel")}, {n.initrd, "--initrd", p.path("initrd")}, {n.cmdline, "--cmdline", p.arguments},
-		{n.grub, "--grub-cfg", p.path("grub.cfg")}, {n.disk, "--gpt", p.path("disk")}, {n.image, "--uki", p.path("uki")},
+		{n.grub, "--grub-cfg", p.path("grub.cfg")}, {n.disk, "--gpt", p.path("disk")}, {n.image, "--uki", p.unified()},
 	} {
 		if c.is {
 			args = append(args, c.flag, c.value)
