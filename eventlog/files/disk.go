@@ -21,6 +21,9 @@ type Root struct {
 	Name string // where the system has it, such as "/boot/efi"
 	FS   fs.FS
 	Walk bool // look at every file: a boot partition, not the whole system
+
+	// Ordered says that the system lists a folder in the order in which it is on the disk, and in which boot loaders read it.
+	Ordered bool
 }
 
 // Disk is what a machine boots from.
@@ -250,23 +253,35 @@ func (d *Disk) At(name string) (*File, bool) {
 	return nil, false
 }
 
-// List names the files of a folder, whose path has the name of its root.
-func (d *Disk) List(folder string) []string {
+// List names the files of a folder, whose path has the name of its root: in the order of the disk if that is known, else of
+// the alphabet.
+func (d *Disk) List(folder string) (names []string, ordered bool) {
 	for i := range d.Roots {
 		root := &d.Roots[i]
 		rest, ok := strings.CutPrefix(folder+"/", strings.TrimSuffix(root.Name, "/")+"/")
 		if !ok {
 			continue
 		}
-		entries, err := fs.ReadDir(root.FS, path.Clean("./"+strings.TrimSuffix(rest, "/")))
+		f, err := root.FS.Open(path.Clean("./" + strings.TrimSuffix(rest, "/")))
 		if err != nil {
 			continue
 		}
-		names := make([]string, 0, len(entries))
+		defer f.Close() // it was opened for reading
+		dir, ok := f.(fs.ReadDirFile)
+		if !ok {
+			continue
+		}
+		entries, err := dir.ReadDir(-1)
+		if err != nil {
+			continue
+		}
 		for _, e := range entries {
 			names = append(names, e.Name())
 		}
-		return names
+		if !root.Ordered {
+			slices.Sort(names)
+		}
+		return names, root.Ordered
 	}
-	return nil
+	return nil, false
 }

@@ -49,11 +49,39 @@ func (p *plan) again() {
 	if len(all) == 0 {
 		return
 	}
-	if s := all[len(all)-1]; s.loaded == nil && !s.changed {
-		if data := p.bytesOf(s); data != nil {
-			p.rerun(s, data, data) // what is not understood stays as it is
+	s := all[len(all)-1]
+	data := p.bytesOf(s)
+	if s.loaded != nil || s.changed || data == nil {
+		return
+	}
+	why := p.rerun(s, data, data) // what is not understood stays as it is, but for entries that are not what they were
+	if name := p.otherEntry(newGRUBDisk(p, s)); why != "" && name != "" {
+		p.blockCommands(s, name+" is not what it was in this boot, and "+why)
+	}
+}
+
+// otherEntry names a menu entry of its own that changed since this boot, is gone or is new.
+func (p *plan) otherEntry(disk *grubDisk) string {
+	var read []string
+	for _, s := range p.having(roleGRUBFile) {
+		if name := s.named(); path.Ext(name) == ".conf" {
+			if _, ok := disk.Read(name); s.loaded != nil || !ok {
+				return name
+			}
+			read = append(read, path.Clean(name))
 		}
 	}
+	if len(read) == 0 {
+		return ""
+	}
+	dir := path.Dir(read[0])
+	names, _ := disk.List(dir)
+	for _, name := range names {
+		if name = path.Join(dir, name); path.Ext(name) == ".conf" && !slices.Contains(read, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // config finds the step of the configuration that a change is about: the one that has the old content, or the name, or
@@ -375,10 +403,10 @@ func (d *grubDisk) find(name string) *files.File {
 	return &found[0]
 }
 
-// List lists a folder by the names of its files.
-func (d *grubDisk) List(folder string) []string {
+// List lists a folder by the names of its files, and tells whether GRUB reads them in that order.
+func (d *grubDisk) List(folder string) (names []string, ordered bool) {
 	if d.base == "" {
-		return nil
+		return nil, false
 	}
 	return d.p.m.disk.List(path.Join(d.base, onPartition(folder)))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -92,7 +93,7 @@ func (p *plan) outdated(useDisk bool) error {
 		}
 		why := fmt.Sprintf("%s has changed since this boot", s.loaded.Path)
 		s.block(why)
-		if s.role == roleGRUBConfig {
+		if s.role == roleGRUBConfig || s.role == roleGRUBFile && path.Ext(s.named()) == ".conf" {
 			p.blockCommands(s, why)
 		}
 	}

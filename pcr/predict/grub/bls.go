@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// entryStart is what each entry begins with.
+const entryStart = "load_video\nset gfxpayload=keep\ninsmod gzio\n"
+
 // maxEntries bounds the files of a folder.
 const maxEntries = 200
 
@@ -32,10 +35,14 @@ func blscfg(r *run, args []string, _ *block, said *call) (status, error) {
 		if err != nil {
 			return done, err
 		}
+		e, valid := blsEntry(string(data))
 		if !ok || data == nil {
-			return done, r.stop("%s is read, and is not at hand", name)
+			if e.source, valid = r.tell.entry(); !valid {
+				return done, r.stop("%s is read, and is not at hand", name)
+			}
+			e.args = []string{identifier(name)} // its title is in the file
 		}
-		if e, ok := blsEntry(string(data)); ok {
+		if valid {
 			e.id = identifier(name)
 			r.add(e)
 		}
@@ -86,7 +93,7 @@ func blsEntry(text string) (e entry, ok bool) {
 		title = kernel
 	}
 	e.args = append([]string{title}, e.args...)
-	e.source = "load_video\nset gfxpayload=keep\ninsmod gzio\nlinux ($root)" + kernel + options + "\n"
+	e.source = entryStart + "linux ($root)" + kernel + options + "\n"
 	if initrds != "" {
 		e.source += "initrd" + initrds + "\n"
 	}

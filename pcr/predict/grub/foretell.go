@@ -150,31 +150,44 @@ func (f *foreteller) content(path string) ([]byte, bool, error) {
 	return nil, false, nil
 }
 
-// folder lists the files that are there now. GRUB reads them in the order of the file system, which the log shows only of
-// those that were there.
+// entry is not asked for: what will be started has to be known.
+func (f *foreteller) entry() (string, bool) { return "", false }
+
+// folder lists the files that are there now. GRUB reads them in the order of the file system: the log shows that of those
+// that were there, the disk that of all, if the system lists them so.
 func (f *foreteller) folder(path string) ([]string, error) {
-	before := slices.DeleteFunc(slices.Clone(f.Events[f.from:]), func(e Event) bool { return e.Kind != File || !strings.Contains(e.Text, path+"/") })
-	if len(before) == 0 {
+	in := func(e Event) bool { return e.Kind == File && strings.Contains(e.Text, path+"/") }
+	first := slices.IndexFunc(f.Events[f.from:], in) + f.from
+	if first < f.from {
 		return nil, f.stop("this boot read nothing in %s", path)
 	}
-	dir := before[0].Text[:strings.LastIndexByte(before[0].Text, '/')+1]
-	var now []string
-	for _, name := range f.disk.List(dir) {
+	dir := f.Events[first].Text[:strings.LastIndexByte(f.Events[first].Text, '/')+1]
+	names, ordered := f.disk.List(dir)
+	var now, before []string
+	for _, name := range names {
 		if strings.HasSuffix(name, ".conf") && !strings.HasPrefix(name, ".") {
 			now = append(now, dir+name)
 		}
 	}
-	for _, e := range before {
-		if !slices.Contains(now, e.Text) {
-			f.Events = slices.DeleteFunc(f.Events, func(gone Event) bool { return gone == e })
+	for _, e := range f.Events[f.from:] {
+		if in(e) && slices.Contains(now, e.Text) {
+			before = append(before, e.Text)
 		}
 	}
-	for _, name := range now {
-		if !slices.ContainsFunc(before, func(e Event) bool { return e.Text == name }) {
+	fresh := slices.DeleteFunc(slices.Clone(now), func(name string) bool { return slices.Contains(before, name) })
+	rest := slices.DeleteFunc(slices.Clone(now), func(name string) bool { return slices.Contains(fresh, name) })
+	if len(fresh) == 0 || !ordered || !slices.Equal(rest, before) {
+		now = slices.Concat(before, fresh)
+		for _, name := range fresh {
 			f.doubt("%s is new, and in which order GRUB reads the folder is not known", name)
-			f.add(Event{Kind: File, Text: name})
 		}
 	}
+	after := slices.DeleteFunc(slices.Clone(f.Events[first:]), in)
+	f.Events = f.Events[:first]
+	for _, name := range now {
+		f.add(Event{Kind: File, Text: name})
+	}
+	f.Events = append(f.Events, after...)
 	return now, nil
 }
 

@@ -33,8 +33,8 @@ type Event struct {
 // Disk is what GRUB reads from, by its paths, with and without a device.
 type Disk interface {
 	Read(path string) ([]byte, bool)
-	List(folder string) []string // the names of the files in it
-	Builtin(module string) bool  // whether it is a part of GRUB's image, so that insmod reads no file
+	List(folder string) (names []string, ordered bool) // the files in it; ordered if GRUB lists them like that
+	Builtin(module string) bool                        // whether it is a part of GRUB's image, so that insmod reads no file
 }
 
 // Boot is what a boot taught.
@@ -259,6 +259,24 @@ func (f *follower) folder(path string) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// entry is what an entry has that was started, as far as the log goes on with it.
+func (f *follower) entry() (source string, ok bool) {
+	source = entryStart
+	for _, g := range f.groups[f.at+1:] {
+		if name, _, _ := strings.Cut(g.Text, " "); name == "linux" || name == "initrd" {
+			for word := range strings.SplitSeq(g.Text, " ") {
+				if rest, ok := strings.CutPrefix(word, "("); ok && strings.Contains(rest, ")") {
+					_, word, _ = strings.Cut(rest, ")")
+					source += "($root)"
+				}
+				source += quote(word) + " "
+			}
+			source += "\n"
+		}
+	}
+	return source, true
 }
 
 // boot is what the run that reproduced the log taught.

@@ -94,14 +94,14 @@ func (d disk) Read(path string) ([]byte, bool) {
 	return []byte(text), true
 }
 
-func (d disk) List(folder string) (names []string) {
+func (d disk) List(folder string) (names []string, ordered bool) {
 	for path := range d {
 		if name, ok := strings.CutPrefix(path, folder); ok && !strings.Contains(name, "/") {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return names, false
 }
 
 func (disk) Builtin(module string) bool { return module == "regexp" }

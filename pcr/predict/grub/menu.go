@@ -50,7 +50,7 @@ func menuentry(r *run, args []string, b *block, said *call) (status, error) {
 	if b != nil {
 		quoted := make([]string, len(e.args))
 		for i, a := range e.args {
-			quoted[i] = " '" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+			quoted[i] = " " + quote(a)
 		}
 		e.source = "setparams" + strings.Join(quoted, "") + "\n" + b.text
 		e.lines = append([]int{said.line}, b.lines...)
@@ -58,6 +58,9 @@ func menuentry(r *run, args []string, b *block, said *call) (status, error) {
 	r.add(e)
 	return succeeded, nil
 }
+
+// quote has GRUB take a text as it is.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func (r *run) add(e entry) {
 	if e.title = e.args[0]; e.id == "" {

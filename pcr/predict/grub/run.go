@@ -47,6 +47,8 @@ type teller interface {
 	content(path string) ([]byte, bool, error)
 	// folder lists the files in a folder that the last command reads, by their paths.
 	folder(path string) ([]string, error)
+	// entry is what the entry has that this boot started, if its file is not known; false if none can be told.
+	entry() (source string, ok bool)
 }
 
 // call is a command on its way to be run.

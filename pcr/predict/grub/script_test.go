@@ -11,9 +11,9 @@ import (
 // noDisk has no files.
 type noDisk struct{}
 
-func (noDisk) Read(string) ([]byte, bool) { return nil, false }
-func (noDisk) List(string) []string       { return nil }
-func (noDisk) Builtin(string) bool        { return false }
+func (noDisk) Read(string) ([]byte, bool)   { return nil, false }
+func (noDisk) List(string) ([]string, bool) { return nil, false }
+func (noDisk) Builtin(string) bool          { return false }
 
 // commands runs a script that asks for nothing.
 func commands(t *testing.T, text []byte) []string {
