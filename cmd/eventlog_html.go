@@ -355,13 +355,13 @@ func (p *bootPage) event(s eventlog.Sentence) {
 // digest is the one digest of an event that is shown: SHA-256's where there is one.
 func (p *bootPage) digest(event int) (eventlog.Digest, bool) {
 	e := &p.doc.log.Events[event]
-	if !e.Extends() || len(e.Digests) == 0 {
+	if !e.Extends() || e.Digests.Len() == 0 {
 		return eventlog.Digest{}, false
 	}
 	if value := e.Digest(eventlog.SHA256); value != nil {
 		return eventlog.Digest{Alg: eventlog.SHA256, Value: value}, true
 	}
-	return e.Digests[0], true
+	return e.Digests.At(0), true
 }
 
 // remarks are the known deviations and what reading the log gave rise to.

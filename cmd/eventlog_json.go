@@ -48,7 +48,7 @@ func (e logLine) Encode(x *out.Encoder) error {
 // digests writes the banks in the order of their names, as package json does. A bank that is listed twice counts once.
 func (e logLine) digests(x *out.Encoder) {
 	banks := make([]eventlog.Digest, 0, 8) // on the stack, where an event has no more
-	for _, d := range e.Digests {
+	for d := range e.Digests.All() {
 		if !slices.ContainsFunc(banks, func(b eventlog.Digest) bool { return b.Alg == d.Alg }) {
 			banks = append(banks, d)
 		}

@@ -70,11 +70,11 @@ func (y *tpm2YAML) event(e *eventlog.Event, header bool) {
 	y.number("  PCRIndex: ", uint64(e.PCR))
 	y.line("  EventType: ", e.Type.String())
 	if header {
-		y.bytes("  Digest: ", e.Digests[0].Value)
+		y.bytes("  Digest: ", e.Digests.At(0).Value)
 	} else {
-		y.number("  DigestCount: ", uint64(len(e.Digests)))
+		y.number("  DigestCount: ", uint64(e.Digests.Len()))
 		y.line("  Digests:")
-		for _, d := range e.Digests {
+		for d := range e.Digests.All() {
 			y.line("  - AlgorithmId: ", d.Alg.String())
 			y.bytes("    Digest: ", d.Value)
 		}

@@ -22,8 +22,8 @@ func (l *Log) WriteAgile() ([]byte, error) {
 			return nil, fail.E(fail.Unsupported, "event %d is no PC Client event: a TCG log cannot hold it", e.Number).
 				Hint("convert to one of the CEL encodings")
 		}
-		w.U32(e.PCR).U32(uint32(e.Type)).U32(uint32(len(e.Digests)))
-		for _, d := range e.Digests {
+		w.U32(e.PCR).U32(uint32(e.Type)).U32(uint32(e.Digests.Len()))
+		for d := range e.Digests.All() {
 			w.U16(uint16(d.Alg)).Bytes(d.Value)
 		}
 		w.Sized32(e.Data)

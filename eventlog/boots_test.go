@@ -119,12 +119,12 @@ func tampered(t *testing.T, log *eventlog.Log, values eventlog.Values) {
 		if !e.Extends() {
 			continue
 		}
-		e.Digests[0].Value[0] ^= 1
+		e.Digests.At(0).Value[0] ^= 1
 		for _, v := range log.Compare(values) {
-			if v.Bank == e.Digests[0].Alg && v.PCR == int(e.PCR) && v.State != eventlog.Differs {
+			if v.Bank == e.Digests.At(0).Alg && v.PCR == int(e.PCR) && v.State != eventlog.Differs {
 				t.Errorf("event %d changed: %s PCR %d is said to be a %s", e.Number, v.Bank, v.PCR, v.State)
 			}
 		}
-		e.Digests[0].Value[0] ^= 1
+		e.Digests.At(0).Value[0] ^= 1
 	}
 }

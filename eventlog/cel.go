@@ -92,11 +92,13 @@ func (l *Log) addRecord(c *celRecord, offset int) error {
 	if len(c.Digests) > maxDigests {
 		return fmt.Errorf("a record with %d digests", len(c.Digests))
 	}
+	var digests []Digest
 	for _, d := range c.Digests {
 		if alg, ok := ParseAlg(strings.ReplaceAll(strings.ToLower(d.Alg), "-", "_")); ok && len(d.Digest) == alg.Size() {
-			e.Digests = append(e.Digests, Digest{Alg: alg, Value: d.Digest})
+			digests = append(digests, Digest{Alg: alg, Value: d.Digest})
 		}
 	}
+	e.Digests = DigestsOf(digests...)
 	kind := strings.Trim(string(c.ContentType), `"`)
 	if err := e.setContent(kind, c.Content); err != nil {
 		return err
@@ -252,7 +254,7 @@ func (e *Event) celRecord() (*celRecord, error) {
 	} else {
 		c.PCR = &e.PCR
 	}
-	for _, d := range e.Digests {
+	for d := range e.Digests.All() {
 		c.Digests = append(c.Digests, celDigest{Alg: d.Alg.String(), Digest: d.Value})
 	}
 	var kind string

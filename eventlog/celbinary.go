@@ -76,15 +76,17 @@ func tlvRecord(r *wire.Reader) (e Event, err error) {
 	if kind != celDigests {
 		return e, fmt.Errorf("no digests")
 	}
-	for d := wire.BE(value); d.Len() > 0 && len(e.Digests) < maxDigests; {
+	var digests []Digest
+	for d := wire.BE(value); d.Len() > 0 && len(digests) < maxDigests; {
 		alg, digest := tlv(d)
 		if d.Err() != nil {
 			return e, d.Err()
 		}
 		if len(digest) == Alg(alg).Size() {
-			e.Digests = append(e.Digests, Digest{Alg: Alg(alg), Value: digest})
+			digests = append(digests, Digest{Alg: Alg(alg), Value: digest})
 		}
 	}
+	e.Digests = DigestsOf(digests...)
 	content, body := tlv(r)
 	if r.Err() != nil {
 		return e, r.Err()
@@ -137,7 +139,7 @@ func (l *Log) WriteCELTLV() []byte {
 		}
 		put(w, register, wire.NewBE().U32(e.PCR).Out())
 		digests := wire.NewBE()
-		for _, d := range e.Digests {
+		for d := range e.Digests.All() {
 			if d.Alg <= 0xff { // the type of a digest is its algorithm, in one byte
 				put(digests, uint8(d.Alg), d.Value)
 			}

@@ -113,6 +113,7 @@ func cborRecord(r *wire.Reader, data []byte) (e Event) {
 	if count > maxDigests {
 		r.Fail(errCBOR)
 	}
+	var digests []Digest
 	for range min(count, maxDigests) {
 		cborWant(r, cborMap)
 		cborKey(r, 0)
@@ -120,9 +121,10 @@ func cborRecord(r *wire.Reader, data []byte) (e Event) {
 		cborKey(r, 1)
 		_, digest := cborWant(r, cborBytes)
 		if r.Err() == nil && alg <= 0xffff && len(digest) == Alg(alg).Size() {
-			e.Digests = append(e.Digests, Digest{Alg: Alg(alg), Value: digest})
+			digests = append(digests, Digest{Alg: Alg(alg), Value: digest})
 		}
 	}
+	e.Digests = DigestsOf(digests...)
 	cborKey(r, celKeyType)
 	content, _ := cborWant(r, cborUint)
 	cborKey(r, celKeyBody)
@@ -212,8 +214,8 @@ func (l *Log) WriteCELCBOR() []byte {
 			cborPut(w, cborUint, n)
 		}
 		counts[e.PCR]++
-		cborPut(w, cborArray, uint64(len(e.Digests)))
-		for _, d := range e.Digests {
+		cborPut(w, cborArray, uint64(e.Digests.Len()))
+		for d := range e.Digests.All() {
 			cborPut(w, cborMap, 2)
 			cborPut(w, cborUint, 0)
 			cborPut(w, cborUint, uint64(d.Alg))

@@ -190,8 +190,8 @@ func ruleNames(rules []rule) string {
 // least.
 func (e *Event) Covers(parts ...[]byte) bool {
 	known := 0
-	for i := range e.Digests {
-		if d := &e.Digests[i]; d.Alg.Known() {
+	for d := range e.Digests.All() {
+		if d.Alg.Known() {
 			if !bytes.Equal(d.Alg.Sum(parts...), d.Value) {
 				return false
 			}
@@ -203,8 +203,7 @@ func (e *Event) Covers(parts ...[]byte) bool {
 
 // compare hashes data in every bank the event has a digest for, and counts those that fit.
 func (e *Event) compare(data []byte) (matched, missed int) {
-	for i := range e.Digests {
-		d := &e.Digests[i]
+	for d := range e.Digests.All() {
 		switch {
 		case !d.Alg.Known():
 		case d.Alg.fits(data, d.Value):
@@ -218,8 +217,8 @@ func (e *Event) compare(data []byte) (matched, missed int) {
 
 // fitting lists the banks whose digest is that of data, or those whose digest is not.
 func (e *Event) fitting(data []byte, fits bool) (banks []Alg) {
-	for i := range e.Digests {
-		if d := &e.Digests[i]; d.Alg.Known() && d.Alg.fits(data, d.Value) == fits {
+	for d := range e.Digests.All() {
+		if d.Alg.Known() && d.Alg.fits(data, d.Value) == fits {
 			banks = append(banks, d.Alg)
 		}
 	}

@@ -67,3 +67,11 @@ func TestWorkGrowsWithTheLogAndNotWithItsSquare(t *testing.T) {
 		}
 	}
 }
+
+// Where the digests of an event lie is kept once for all events that have them there.
+func TestALogOfFourBanksIsKeptInHalfItsSizeOnTop(t *testing.T) {
+	log := longLog(5000, fourBanks...)
+	if kept := allocated(func() { mustParse(t, log) }); kept > uint64(len(log)/2) {
+		t.Errorf("%d bytes for a log of %d", kept, len(log))
+	}
+}

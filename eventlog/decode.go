@@ -161,8 +161,8 @@ func decodeSeparator(e *Event) (Decoded, error) {
 // measuresError tells whether the digest is that of the number 1, whatever text stands beside it (PFP, "EV_SEPARATOR").
 func (e *Event) measuresError() bool {
 	one := []byte{1, 0, 0, 0}
-	for i := range e.Digests {
-		if d := &e.Digests[i]; d.Alg.Known() {
+	for d := range e.Digests.All() {
+		if d.Alg.Known() {
 			return d.Alg.fits(one, d.Value)
 		}
 	}

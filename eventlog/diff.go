@@ -110,7 +110,7 @@ func (m *measurement) fingerprint() string {
 		return string(m.digest)
 	}
 	parts := [][]byte{m.event.Data}
-	for _, d := range m.event.Digests {
+	for d := range m.event.Digests.All() {
 		parts = append(parts, d.Value)
 	}
 	return short("log", parts...)

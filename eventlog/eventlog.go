@@ -56,7 +56,7 @@ type Event struct {
 	Offset  int // of the record in the log, in bytes
 	PCR     uint32
 	Type    EventType
-	Digests []Digest
+	Digests Digests
 	Data    []byte
 	Content Content
 }
@@ -73,21 +73,8 @@ const (
 	ContentOther                   // anything a CEL may carry; Type has the number of its kind there
 )
 
-// Digest is one bank's digest of an event.
-type Digest struct {
-	Alg   Alg `json:"alg"`
-	Value Hex `json:"digest"`
-}
-
 // Digest returns the digest of one bank, nil where the event has none.
-func (e *Event) Digest(bank Alg) Hex {
-	for i := range e.Digests {
-		if e.Digests[i].Alg == bank {
-			return e.Digests[i].Value
-		}
-	}
-	return nil
-}
+func (e *Event) Digest(bank Alg) Hex { return e.Digests.Of(bank) }
 
 // Extends tells whether the event changed a PCR: EV_NO_ACTION never does, whatever its digest says, and neither does a
 // register a TPM does not have.
@@ -96,7 +83,7 @@ func (e *Event) Extends() bool {
 	case ContentPCClient:
 		return e.PCR < pcrCount && e.Type != EVNoAction
 	case ContentOther: // such as the records of a CEL about itself
-		return e.PCR < pcrCount && len(e.Digests) > 0
+		return e.PCR < pcrCount && e.Digests.Len() > 0
 	}
 	return e.PCR < pcrCount && e.Content != ContentNV
 }

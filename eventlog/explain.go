@@ -340,7 +340,7 @@ func (t *teller) remember(data []byte, where string) {
 
 // argumentsOf finds the arguments that an event measured, nil where they are not known. All banks have to agree.
 func (t *teller) argumentsOf(e *Event) (found *arguments) {
-	for _, d := range e.Digests {
+	for d := range e.Digests.All() {
 		if !d.Alg.Known() {
 			continue
 		}

@@ -17,6 +17,7 @@ type framing struct {
 	end   int // where a tail of zeroes or of 0xFF begins
 	agile bool
 	sizes map[Alg]int // digest sizes the header declares, for algorithms we cannot compute
+	last  *layout     // of the digests of the last agile record
 }
 
 // stop is why a walk ended before the end of the data.
@@ -53,46 +54,58 @@ func paddingStart(data []byte) int {
 	return n
 }
 
-// next reads the record at f.off into e, appending its digests to slab, of which e.Digests becomes a view. It returns
-// false at the end of the log; why is nil where that end is a clean one.
-func (f *framing) next(e *Event, slab []Digest) (rest []Digest, more bool, why *stop) {
+// next reads the record at f.off into e. It returns false at the end of the log; why is nil where that end is a clean one.
+func (f *framing) next(e *Event) (more bool, why *stop) {
 	if f.off >= f.end {
-		return slab, false, nil
+		return false, nil
 	}
 	r := wire.LE(f.data[f.off:])
 	*e = Event{Offset: f.off, PCR: r.U32(), Type: EventType(r.U32())}
-	first := len(slab)
+	digests := aloneSHA1
 	if f.agile && f.off > 0 { // the header record has the SHA-1 layout in either format
 		count := r.U32()
 		if r.Err() == nil && count > maxDigests {
-			return slab, false, f.stop("trailing", "no event: it would have %d digests", count)
+			return false, f.stop("trailing", "no event: it would have %d digests", count)
 		}
-		for range count {
-			alg := Alg(r.U16())
-			size, ok := f.size(alg)
-			if r.Err() == nil && !ok {
-				return slab[:first], false, f.stop("trailing",
-					"digest algorithm 0x%04x is not in the header and its size is unknown", uint16(alg))
+		if rest := f.data[f.off+r.Offset():]; !f.last.fits(rest, int(count)) {
+			if why := f.lookAt(rest, count); why != nil {
+				return false, why
 			}
-			slab = append(slab, Digest{Alg: alg, Value: r.Bytes(size)})
 		}
-	} else {
-		slab = append(slab, Digest{Alg: SHA1, Value: r.Bytes(SHA1.Size())})
+		digests = f.last
 	}
+	e.Digests = Digests{digests, r.Bytes(digests.size)}
 	size := r.U32()
 	if r.Err() == nil && uint64(size) > uint64(r.Len()) {
-		return slab[:first], false, f.stop("truncated", "event data of %d bytes, %d left", size, r.Len())
+		return false, f.stop("truncated", "event data of %d bytes, %d left", size, r.Len())
 	}
 	e.Data = r.Bytes(int(size))
 	if r.Err() != nil {
-		return slab[:first], false, f.stop("truncated", "the log ends within an event")
+		return false, f.stop("truncated", "the log ends within an event")
 	}
-	if f.agile && e.PCR == 0 && e.Type == 0 && len(slab) == first && size == 0 {
-		return slab, false, f.stop("trailing", "padding that does not reach the end of the log")
+	if f.agile && e.PCR == 0 && e.Type == 0 && e.Digests.Len() == 0 && size == 0 {
+		return false, f.stop("trailing", "padding that does not reach the end of the log")
 	}
-	e.Digests = slab[first:len(slab):len(slab)]
 	f.off += r.Offset()
-	return slab, true, nil
+	return true, nil
+}
+
+// lookAt finds out how the digests of a crypto-agile record lie.
+func (f *framing) lookAt(rest []byte, count uint32) *stop {
+	f.last = &layout{}
+	r := wire.LE(rest)
+	for range count {
+		alg := Alg(r.U16())
+		size, ok := f.size(alg)
+		if r.Err() == nil && !ok {
+			return f.stop("trailing", "digest algorithm 0x%04x is not in the header and its size is unknown", uint16(alg))
+		}
+		f.last.add(alg, r.Offset(), size)
+		if r.Bytes(size); r.Err() != nil {
+			return f.stop("truncated", "the log ends within an event")
+		}
+	}
+	return nil
 }
 
 func (f *framing) stop(code, format string, args ...any) *stop {
@@ -124,12 +137,11 @@ func parseTCG(data []byte) *Log {
 	}
 	l.noteHeader()
 
-	events, digests, end, why := newFraming(data, spec).count()
+	events, end, why := newFraming(data, spec).count()
 	l.Events = make([]Event, events)
-	slab := make([]Digest, 0, digests)
 	f := newFraming(data, spec)
 	for i := range l.Events {
-		slab, _, _ = f.next(&l.Events[i], slab)
+		_, _ = f.next(&l.Events[i]) // it was there when it was counted
 		l.Events[i].Number = i
 	}
 	if spec == nil && events > 0 {
@@ -143,17 +155,15 @@ func parseTCG(data []byte) *Log {
 	return l
 }
 
-// count walks to the end of the log: how many records and digests there are, where they end and why.
-func (f *framing) count() (events, digests, end int, why *stop) {
+// count walks to the end of the log: how many records there are, where they end and why.
+func (f *framing) count() (events, end int, why *stop) {
 	var e Event
-	var scratch [8]Digest
 	for {
-		used, more, stopped := f.next(&e, scratch[:0])
+		more, stopped := f.next(&e)
 		if !more {
-			return events, digests, f.off, stopped
+			return events, f.off, stopped
 		}
 		events++
-		digests += len(used)
 	}
 }
 
@@ -161,7 +171,7 @@ func (f *framing) count() (events, digests, end int, why *stop) {
 func headerOf(data []byte) (*SpecID, error) {
 	f := framing{data: data, end: len(data)}
 	var e Event
-	if _, ok, _ := f.next(&e, nil); !ok || e.Type != EVNoAction || !isSpecID(e.Data) {
+	if ok, _ := f.next(&e); !ok || e.Type != EVNoAction || !isSpecID(e.Data) {
 		return nil, nil
 	}
 	return parseSpecID(e.Data)
@@ -227,11 +237,11 @@ func (l *Log) survey() {
 					fmt.Sprintf("register 0x%x is no PCR: this event and others like it extend nothing", e.PCR))
 			}
 		}
-		if e.Extends() && len(e.Digests) < declared {
+		if e.Extends() && e.Digests.Len() < declared {
 			partial++
 		}
-		for k := range e.Digests { // in the order of the banks as a rule: no look-up then
-			if a := e.Digests[k].Alg; k >= len(l.Banks) || l.Banks[k] != a {
+		for k := range e.Digests.Len() { // in the order of the banks as a rule: no look-up then
+			if a := e.Digests.layout.places[k].alg; k >= len(l.Banks) || l.Banks[k] != a {
 				add(a)
 			}
 		}

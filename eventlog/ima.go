@@ -69,11 +69,12 @@ func parseIMABinary(data []byte) *Log {
 		return nil
 	}
 	l := newIMALog(imaBank(size))
+	listed := alone(l.Banks[0])
 	r := wire.LE(data)
 	for r.Len() > 0 {
 		start := r.Offset()
 		e := Event{Number: len(l.Events), Offset: start, Content: ContentIMA, PCR: r.U32()}
-		e.Digests = []Digest{{Alg: l.Banks[0], Value: r.Bytes(size)}}
+		e.Digests = Digests{listed, r.Bytes(size)}
 		name := r.Sized32()
 		var fields []byte
 		if string(name) == "ima" {
@@ -116,7 +117,7 @@ func parseIMAText(data []byte) *Log {
 	if !ok {
 		return nil
 	}
-	l := newIMALog(first.Digests[0].Alg)
+	l := newIMALog(first.Digests.At(0).Alg)
 	for offset := 0; offset < len(data); {
 		line := firstLine(data[offset:])
 		e, ok := imaLine(line, offset)
@@ -154,7 +155,7 @@ func imaLine(line []byte, offset int) (Event, bool) {
 	if err != nil || hexErr != nil || bank == 0 || pcr >= pcrCount {
 		return Event{}, false
 	}
-	e := Event{Offset: offset, PCR: uint32(pcr), Content: ContentIMA, Digests: []Digest{{Alg: bank, Value: digest}}}
+	e := Event{Offset: offset, PCR: uint32(pcr), Content: ContentIMA, Digests: Digests{alone(bank), digest}}
 	e.Data = slices.Concat([]byte(parts[2]), []byte{0}, imaTextFields(parts[2], parts[3]))
 	return e, true
 }
@@ -246,7 +247,7 @@ func (e *Event) extendDigest(bank Alg) Hex {
 }
 
 func (e *Event) imaViolation() bool {
-	return len(e.Digests) > 0 && len(bytes.Trim(e.Digests[0].Value, "\x00")) == 0
+	return e.Digests.Len() > 0 && len(bytes.Trim(e.Digests.At(0).Value, "\x00")) == 0
 }
 
 // IMA is an entry of the kernel's measurement list.

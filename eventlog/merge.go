@@ -116,7 +116,7 @@ func placeFor(merged, predecessors []Event) int {
 // identity is the same for events that were measured as the same.
 func (e *Event) identity() string {
 	w := wire.NewLE().U32(uint32(e.Type))
-	for _, d := range e.Digests {
+	for d := range e.Digests.All() {
 		w.U16(uint16(d.Alg)).Sized16(d.Value)
 	}
 	return string(w.Out())

@@ -137,8 +137,7 @@ func plausible(data []byte) bool {
 func plausibleSHA1(data []byte) bool {
 	f := framing{data: data, end: paddingStart(data)}
 	var e Event
-	var scratch [1]Digest
-	if _, ok, _ := f.next(&e, scratch[:0]); !ok {
+	if ok, _ := f.next(&e); !ok {
 		return false
 	}
 	return (e.PCR < pcrCount || e.PCR == trustPointPCR) && e.Type.Known() && e.Type != EVPrebootCert

@@ -31,7 +31,7 @@ func (e *Event) Record() Record {
 	decoded, check, err := e.Look()
 	r := Record{
 		Number: e.Number, Offset: e.Offset, Type: e.Type, TypeID: fmt.Sprintf("0x%08x", uint32(e.Type)),
-		Digests: make(map[Alg]Hex, len(e.Digests)), Data: e.Data,
+		Digests: make(map[Alg]Hex, e.Digests.Len()), Data: e.Data,
 		Kind: decoded.Kind(), Summary: decoded.String(), Decoded: decoded, Check: check,
 	}
 	if e.pcr() >= 0 {
@@ -39,7 +39,7 @@ func (e *Event) Record() Record {
 	} else {
 		r.Register = fmt.Sprintf("0x%x", e.PCR)
 	}
-	for _, d := range e.Digests {
+	for d := range e.Digests.All() {
 		if _, twice := r.Digests[d.Alg]; !twice {
 			r.Digests[d.Alg] = d.Value
 		}

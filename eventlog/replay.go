@@ -127,7 +127,7 @@ func (l *Log) findStarts(notes *[]Note) starts {
 				}
 			}
 		}
-		if !e.Extends() || len(e.Digests) == 0 {
+		if !e.Extends() || e.Digests.Len() == 0 {
 			continue
 		}
 		if e.PCR == 0 && !extended0 {

@@ -122,7 +122,7 @@ func locate(fsys fs.FS, p string) (string, bool) {
 // Find tells which file of the walked roots was measured as an event.
 func (d *Disk) Find(e *eventlog.Event) (Origin, bool) {
 	var bank eventlog.Alg
-	for _, digest := range e.Digests {
+	for digest := range e.Digests.All() {
 		if digest.Alg.Known() && (bank == 0 || digest.Alg == eventlog.SHA256) {
 			bank = digest.Alg
 		}

@@ -13,11 +13,10 @@ import (
 
 // event measured bytes in two banks.
 func event(data []byte) *eventlog.Event {
-	e := &eventlog.Event{PCR: 9, Type: eventlog.EVIPL}
-	for _, bank := range []eventlog.Alg{eventlog.SHA1, eventlog.SHA256} {
-		e.Digests = append(e.Digests, eventlog.Digest{Alg: bank, Value: bank.Sum(data)})
-	}
-	return e
+	return &eventlog.Event{PCR: 9, Type: eventlog.EVIPL, Digests: eventlog.DigestsOf(
+		eventlog.Digest{Alg: eventlog.SHA1, Value: eventlog.SHA1.Sum(data)},
+		eventlog.Digest{Alg: eventlog.SHA256, Value: eventlog.SHA256.Sum(data)},
+	)}
 }
 
 func disk(paths map[string][]byte, dirs ...string) *files.Disk {
@@ -88,7 +87,7 @@ func TestAFileIsKnownByWhatWasMeasuredOfIt(t *testing.T) {
 		}
 	}
 	for _, bank := range []eventlog.Alg{eventlog.SHA1, eventlog.SHA384} { // a log whose events have other banks than the first one
-		e := &eventlog.Event{Digests: []eventlog.Digest{{Alg: bank, Value: bank.Sum([]byte("initrd"))}}}
+		e := &eventlog.Event{Digests: eventlog.DigestsOf(eventlog.Digest{Alg: bank, Value: bank.Sum([]byte("initrd"))})}
 		if o, ok := d.Find(e); !ok || o.File != "/boot/initrd" {
 			t.Errorf("%s: %v", bank, o)
 		}

@@ -47,13 +47,14 @@ func (p *plan) having(r role) (found []*step) {
 }
 
 // digests are those of bytes in every bank of the log.
-func (p *plan) digests(parts ...[]byte) (all []eventlog.Digest) {
+func (p *plan) digests(parts ...[]byte) eventlog.Digests {
+	var all []eventlog.Digest
 	for _, bank := range p.m.log.Banks {
 		if bank.Known() {
 			all = append(all, eventlog.Digest{Alg: bank, Value: bank.Sum(parts...)})
 		}
 	}
-	return all
+	return eventlog.DigestsOf(all...)
 }
 
 // insert puts a new event before the step at index at.
@@ -110,7 +111,7 @@ func (p *plan) forecast() *Forecast {
 		if s.event.Extends() {
 			byPCR[int(s.event.PCR)] = append(byPCR[int(s.event.PCR)], s)
 			if !s.gone {
-				f.Steps = append(f.Steps, Step{int(s.event.PCR), s.event.Digests, s.changed})
+				f.Steps = append(f.Steps, Step{int(s.event.PCR), slices.Collect(s.event.Digests.All()), s.changed})
 			}
 		}
 		if s.changed && s.grade != Blocked {

@@ -12,7 +12,7 @@ import (
 // step is an event on its way into a predicted log.
 type step struct {
 	event   eventlog.Event // with the digests it will have
-	before  []eventlog.Digest
+	before  eventlog.Digests
 	decoded eventlog.Decoded
 	check   eventlog.Check
 	role    role
@@ -64,7 +64,7 @@ func (m *Machine) look(e *eventlog.Event) *step {
 
 // twin tells whether the same bytes were measured in both steps of the boot.
 func (s *step) twin(other *step) bool {
-	return slices.EqualFunc(s.before, other.before, func(a, b eventlog.Digest) bool { return a.Alg == b.Alg && bytes.Equal(a.Value, b.Value) })
+	return s.before.Equal(other.before)
 }
 
 // covered tells which part of a file was measured, if any.
@@ -103,14 +103,14 @@ func (s *step) named() string {
 // clone copies a step for one future.
 func (s *step) clone() *step {
 	c := *s
-	c.event.Digests = slices.Clone(s.event.Digests)
 	return &c
 }
 
 // measure gives the step the digests of other bytes.
 func (s *step) measure(parts ...[]byte) {
-	for i := range s.event.Digests {
-		d := &s.event.Digests[i]
+	digests := slices.Collect(s.event.Digests.All())
+	for i := range digests {
+		d := &digests[i]
 		if !d.Alg.Known() {
 			continue
 		}
@@ -118,6 +118,7 @@ func (s *step) measure(parts ...[]byte) {
 		s.changed = s.changed || !bytes.Equal(sum, d.Value)
 		d.Value = sum
 	}
+	s.event.Digests = eventlog.DigestsOf(digests...)
 	s.grade, s.why, s.loaded, s.gone = Exact, "", nil, false
 }
 
@@ -139,9 +140,9 @@ func (s *step) remove() { s.gone, s.changed, s.grade = true, true, Exact }
 // what names the step for a person.
 func (s *step) what() string { return s.decoded.String() }
 
-func digestMap(digests []eventlog.Digest) map[eventlog.Alg]eventlog.Hex {
-	m := make(map[eventlog.Alg]eventlog.Hex, len(digests))
-	for _, d := range digests {
+func digestMap(digests eventlog.Digests) map[eventlog.Alg]eventlog.Hex {
+	m := make(map[eventlog.Alg]eventlog.Hex, digests.Len())
+	for d := range digests.All() {
 		m[d.Alg] = d.Value
 	}
 	return m
