@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -89,12 +90,12 @@ func (t *TPM) getCapability(in *getCapabilityIn) (*getCapabilityOut, error) {
 		}
 		out.Data.b = marshal(&sel)
 	case capProperties:
-		out.Data.b, more = page(in, 8, sortedKeys(t.properties()), func(w *wire.Writer, id uint32) {
-			w.U32(id).U32(t.properties()[id])
-		})
+		all := t.properties()
+		out.Data.b, more = page(in, 8, sortedKeys(all), func(w *wire.Writer, id uint32) { w.U32(id).U32(all[id]) })
 	case capPCRProperties:
-		out.Data.b, more = page(in, 8, sortedKeys(pcrProperties()), func(w *wire.Writer, id uint32) {
-			mask := pcrProperties()[id]
+		all := pcrProperties()
+		out.Data.b, more = page(in, 8, sortedKeys(all), func(w *wire.Writer, id uint32) {
+			mask := all[id]
 			w.U32(id).U8(3).U8(uint8(mask)).U8(uint8(mask >> 8)).U8(uint8(mask >> 16))
 		})
 	case capCurves:
@@ -138,12 +139,7 @@ func page(in *getCapabilityIn, size int, ids []uint32, write func(*wire.Writer, 
 }
 
 func sortedKeys(m map[uint32]uint32) []uint32 {
-	keys := make([]uint32, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return slices.Sorted(maps.Keys(m))
 }
 
 // Attributes of algorithms (TPMA_ALGORITHM).
