@@ -34,12 +34,29 @@ func (p *plan) grubConfig(c Change) error {
 	known := past != nil || s.event.Covers(c.Data)
 	s.given = c.Data
 	s.measure(c.Data)
-	if !known {
-		p.blockCommands(s, "grub.cfg has changed, and the old one is not at hand to compare with: --grub-cfg OLD=NEW")
-	} else if why := p.rerun(s, past, c.Data); why != "" && s.changed {
+	why := p.rerun(s, past, c.Data, !known)
+	switch {
+	case why != "" && !known:
+		p.blockCommands(s, "grub.cfg has changed, and the old one is not at hand to compare with (--grub-cfg OLD=NEW): "+why)
+	case why != "" && s.changed:
 		p.blockCommands(s, why)
+	case !known:
+		p.trustLess(s, "grub.cfg was overwritten since this boot: what GRUB found then was read off the log with the new one")
 	}
 	return nil
+}
+
+// trustLess says of what GRUB measures that it may be wrong, and why.
+func (p *plan) trustLess(config *step, why string) {
+	p.note("%s", why)
+	for s := range p.commands {
+		if s.grade == Exact {
+			s.grade, s.why = Copied, why
+		}
+	}
+	if config.grade == Exact {
+		config.grade, config.why = Copied, why
+	}
 }
 
 // again runs the configuration of this boot once more, for the files that it reads may have changed: menu entries of their
@@ -54,7 +71,7 @@ func (p *plan) again() {
 	if s.loaded != nil || s.changed || data == nil {
 		return
 	}
-	why := p.rerun(s, data, data) // what is not understood stays as it is, but for entries that are not what they were
+	why := p.rerun(s, data, data, false) // what is not understood stays as it is, but for entries that are not what they were
 	if name := p.otherEntry(newGRUBDisk(p, s)); why != "" && name != "" {
 		p.blockCommands(s, name+" is not what it was in this boot, and "+why)
 	}
@@ -107,8 +124,9 @@ func (p *plan) blockCommands(config *step, why string) {
 	config.block(why)
 }
 
-// rerun has the steps behind a configuration follow from another one. It says why they cannot.
-func (p *plan) rerun(config *step, past, next []byte) (why string) {
+// rerun has the steps behind a configuration follow from another one, which is all there is of it where the old one is
+// lost. It says why they cannot.
+func (p *plan) rerun(config *step, past, next []byte, lost bool) (why string) {
 	if past == nil {
 		past = next
 	}
@@ -132,7 +150,14 @@ func (p *plan) rerun(config *step, past, next []byte) (why string) {
 	if err != nil {
 		return "the grub.cfg of this boot is not understood: " + err.Error()
 	}
-	boot, err := grub.Learn(was, name, log, disk.measured())
+	learn := grub.Learn
+	if lost {
+		learn = grub.LearnWithout
+	}
+	boot, err := learn(was, name, log, disk.measured())
+	if err != nil && lost {
+		return "the new grub.cfg does not tell how this boot's log came about: " + err.Error()
+	}
 	if err != nil {
 		return "the grub.cfg of this boot does not lead to its log: " + err.Error()
 	}

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -154,6 +155,9 @@ func verdict(n int, now register, steps []*step) PCR {
 			}
 		case s.grade == Copied && !s.gone:
 			copied++
+			if pcr.Why == "" {
+				pcr.Why = s.why
+			}
 		}
 	}
 	switch {
@@ -161,7 +165,7 @@ func verdict(n int, now register, steps []*step) PCR {
 		pcr.Confidence, pcr.Why, pcr.Event = Blocked, now.problem, nil
 	case pcr.Confidence == Exact && copied > 0:
 		pcr.Confidence = Copied
-		pcr.Why = fmt.Sprintf("%d of %d events are taken over as they are", copied, len(steps))
+		pcr.Why = cmp.Or(pcr.Why, fmt.Sprintf("%d of %d events are taken over as they are", copied, len(steps)))
 	}
 	return pcr
 }

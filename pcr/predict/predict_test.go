@@ -460,15 +460,16 @@ func TestWhatChangedOnDiskIsTakenOrBlocks(t *testing.T) {
 		blocked []int // while nobody says that the disk counts
 		still   []int // though the disk counts
 	}{
-		"a kernel under GRUB":         {synth.ShimGRUB, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9}, nil},
-		"an initrd under GRUB":        {synth.ShimGRUB, func(m *synth.Machine) { m.Initrd = []byte("2") }, []int{9}, nil},
-		"a grub.cfg":                  {synth.ShimGRUB, func(m *synth.Machine) { m.Cmdline = "quiet" }, []int{8, 9}, []int{8, 9}},
-		"a loader.conf":               {synth.SystemdBoot, func(m *synth.Machine) { m.LoaderConf = "timeout 7\n" }, []int{5}, nil},
-		"a systemd-boot":              {synth.SystemdBoot, func(m *synth.Machine) { m.SystemdBoot = synth.NewKernel("no") }, []int{4}, nil},
-		"a shim":                      {synth.ShimGRUB, func(m *synth.Machine) { m.Shim = synth.NewKernel("no") }, []int{4}, []int{7}},
-		"a UKI":                       {synth.UKI, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9, 11}, []int{9}},
-		"a kernel and nothing else":   {synth.Direct, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4}, nil},
-		"nothing that this boot used": {synth.Direct, func(m *synth.Machine) { m.GRUB = synth.NewKernel("2") }, nil, nil},
+		"a kernel under GRUB":           {synth.ShimGRUB, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9}, nil},
+		"an initrd under GRUB":          {synth.ShimGRUB, func(m *synth.Machine) { m.Initrd = []byte("2") }, []int{9}, nil},
+		"a grub.cfg":                    {synth.ShimGRUB, func(m *synth.Machine) { m.Cmdline = "quiet" }, []int{8, 9}, nil},
+		"a grub.cfg with a new command": {synth.ShimGRUB, func(m *synth.Machine) { m.GRUBConfig += "\nterminal_output console" }, []int{8, 9}, []int{8, 9}},
+		"a loader.conf":                 {synth.SystemdBoot, func(m *synth.Machine) { m.LoaderConf = "timeout 7\n" }, []int{5}, nil},
+		"a systemd-boot":                {synth.SystemdBoot, func(m *synth.Machine) { m.SystemdBoot = synth.NewKernel("no") }, []int{4}, nil},
+		"a shim":                        {synth.ShimGRUB, func(m *synth.Machine) { m.Shim = synth.NewKernel("no") }, []int{4}, []int{7}},
+		"a UKI":                         {synth.UKI, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4, 9, 11}, []int{9}},
+		"a kernel and nothing else":     {synth.Direct, func(m *synth.Machine) { m.Kernel = synth.NewKernel("2") }, []int{4}, nil},
+		"nothing that this boot used":   {synth.Direct, func(m *synth.Machine) { m.GRUB = synth.NewKernel("2") }, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, after := synth.OnDisk(), synth.OnDisk()

@@ -229,6 +229,27 @@ func (l load) with(args []string) (all []Event, ok bool) {
 	return all, true
 }
 
+// splitCmdline is the inverse of loaderCmdline.
+func splitCmdline(text string) (args []string) {
+	var arg strings.Builder
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text):
+			i++
+			arg.WriteByte(text[i])
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			args = append(args, arg.String())
+			arg.Reset()
+		default:
+			arg.WriteByte(c)
+		}
+	}
+	return append(args, arg.String())
+}
+
 // loaderCmdline is the command line that a kernel gets of the arguments (grub_create_loader_cmdline).
 func loaderCmdline(args []string) string {
 	var out strings.Builder

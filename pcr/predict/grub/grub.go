@@ -75,7 +75,18 @@ const (
 
 // Learn runs the configuration of a boot along its log, which begins behind the event of the file.
 func Learn(s *Script, config string, log []Event, disk Disk) (*Boot, error) {
-	f := &follower{groups: []group{{}}, disk: disk}
+	return learn(s, config, log, &follower{disk: disk})
+}
+
+// LearnWithout learns without the configuration of the boot: from a later one, which asks the same. What an update writes
+// anew may differ: menu entries, the value that a variable is set to, and what an entry says and loads. What only such a
+// command would show is not learned.
+func LearnWithout(later *Script, config string, log []Event, disk Disk) (*Boot, error) {
+	return learn(later, config, log, &follower{disk: disk, loose: true})
+}
+
+func learn(s *Script, config string, log []Event, f *follower) (*Boot, error) {
+	f.groups = []group{{}}
 	for _, e := range log {
 		if e.Kind == Command {
 			f.groups = append(f.groups, group{Event: e})
@@ -117,6 +128,7 @@ func Learn(s *Script, config string, log []Event, disk Disk) (*Boot, error) {
 type follower struct {
 	groups []group // the first one is before any command
 	disk   Disk
+	loose  bool // the script is a later one
 
 	choices []choice
 	spent   int
@@ -128,6 +140,7 @@ type follower struct {
 	at       int // the group of the last command
 	chosen   int
 	values   map[fact]string
+	vague    map[fact]bool // asked for in a command that is another one in the log
 	outcomes map[string]bool
 	menus    []int // groups before a menu
 	picked   int   // a group that began an entry somebody chose
@@ -138,7 +151,7 @@ type choice struct{ way, of int }
 
 func (f *follower) begin() {
 	f.at, f.chosen, f.picked, f.menus = 0, 0, -1, nil
-	f.values, f.outcomes = make(map[fact]string), make(map[string]bool)
+	f.values, f.vague, f.outcomes = make(map[fact]string), make(map[fact]bool), make(map[string]bool)
 }
 
 // choose takes one of several ways, the same as in the last run until that is used up.
@@ -188,7 +201,18 @@ func shorten(text string) string {
 func (f *follower) measured(c *call) error {
 	f.spent++
 	text := c.text()
-	if f.at+1 == len(f.groups) || f.groups[f.at+1].Text != text {
+	if f.loose && !isEntry(text) {
+		f.passEntries()
+	}
+	switch {
+	case f.at+1 < len(f.groups) && f.groups[f.at+1].Text == text:
+	case f.loose && isEntry(text):
+		return nil
+	case f.loose && f.at+1 < len(f.groups) && rewritten(text, f.groups[f.at+1].Text):
+		was := *c
+		was.args = f.groups[f.at+1].words()
+		c = &was
+	default:
 		return f.parted(stop{c.line, fmt.Sprintf("it would run %q", shorten(text))})
 	}
 	f.at++
@@ -196,10 +220,56 @@ func (f *follower) measured(c *call) error {
 	return nil
 }
 
+// words are the arguments of a command in the log, which does not show what was quoted; the command line of a kernel does.
+func (g *group) words() []string {
+	for _, e := range g.besides {
+		name, _, _ := strings.Cut(g.Text, " ")
+		if args := append([]string{name}, splitCmdline(e.Text)...); e.Kind == Cmdline && strings.Join(args, " ") == g.Text {
+			return args
+		}
+	}
+	return strings.Split(g.Text, " ")
+}
+
+// isEntry tells a command that only adds to the menu.
+func isEntry(text string) bool {
+	return strings.HasPrefix(text, "menuentry ") || strings.HasPrefix(text, "submenu ")
+}
+
+// passEntries passes over what the log adds to the menu.
+func (f *follower) passEntries() {
+	for f.at+1 < len(f.groups) && isEntry(f.groups[f.at+1].Text) {
+		f.at++
+		f.groups[f.at].call = &call{args: []string{f.groups[f.at].Text}, reads: readsNothing}
+	}
+}
+
+// rewritten tells whether a command may be what an update made of another one: neither decides what is run next.
+func rewritten(text, was string) bool {
+	name, rest, _ := strings.Cut(text, " ")
+	old, before, _ := strings.Cut(was, " ")
+	switch {
+	case name != old:
+		return false
+	case name == "set":
+		one, _, _ := strings.Cut(rest, "=")
+		two, _, _ := strings.Cut(before, "=")
+		return one == two
+	}
+	return name == "echo" || name == "setparams" || strings.HasPrefix(name, "linux") || strings.HasPrefix(name, "initrd")
+}
+
 func (f *follower) value(name, since string, in *asking) (string, error) {
 	key := fact{name, since}
 	if v, ok := f.values[key]; ok {
 		return v, nil
+	}
+	if f.loose && in != nil && !isEntry(in.before) {
+		f.passEntries()
+		if f.at+1 < len(f.groups) && !strings.HasPrefix(f.groups[f.at+1].Text, in.before) {
+			f.vague[key] = true
+			return "", nil
+		}
 	}
 	candidates := []string{""}
 	if in != nil && f.at+1 < len(f.groups) {
@@ -226,7 +296,13 @@ func (f *follower) outcome(of status) (bool, error) {
 }
 
 func (f *follower) menu(n, usual int) (int, error) {
+	if f.loose {
+		f.passEntries()
+	}
 	f.menus = append(f.menus, f.at)
+	if f.loose {
+		return usual, nil
+	}
 	switch way := f.choose(n); {
 	case way == 0:
 		return usual, nil
@@ -295,6 +371,11 @@ func (f *follower) boot() *Boot {
 		}
 		b.besides[text] = append(b.besides[text], g.besides)
 	}
+	for key := range f.vague {
+		if _, known := f.values[key]; !known {
+			b.unclear[key] = true
+		}
+	}
 	if f.picked >= 0 && f.picked < len(f.groups) {
 		b.Picked = strings.TrimPrefix(f.groups[f.picked].Text, "setparams ")
 	}
@@ -313,6 +394,7 @@ func (b *Boot) doubt(f *follower) {
 			b.unclear[key] = true
 		}
 	}
+	maps.Copy(b.unclear, f.vague)
 	maps.DeleteFunc(b.outcomes, func(text string, ok bool) bool {
 		other, known := f.outcomes[text]
 		return !known || other != ok

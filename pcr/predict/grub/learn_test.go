@@ -152,25 +152,29 @@ func mustParse(t *testing.T, text string) *Script {
 	return s
 }
 
+const end = "if [ -f  ${config"
+
+// rewrites are what becomes of the configuration.
+var rewrites = map[string]struct{ from, to string }{
+	"the same":             {"x", "x"},
+	"a command more":       {"terminal_output gfxterm\n", "terminal_output gfxterm\nset lang=de\nexport lang\n"},
+	"a command less":       {"terminal_output gfxterm\n", ""},
+	"a kernel update":      {"-1", "-2"},
+	"a command line":       {"quiet", "quiet splash 'with \"words\"'"},
+	"two initrds":          {"/initrd-1\n}\nsub", "/ucode /initrd-1\n}\nsub"},
+	"another default":      {`default="0"`, `default="gnulinux-advanced>gnulinux-1-recovery"`},
+	"a default by path":    {`default="0"`, `default="1>1"`},
+	"an entry before":      {"menuentry 'Debian GNU/Linux' ", "menuentry 'New' {\n\trecordfail\n\tlinux /new a=b\n\tinitrd /i-new\n}\nmenuentry 'Debian GNU/Linux' "},
+	"a function and an if": {end, "function f {\n  if [ \"$1\" = efi ]; then set console=$1; fi\n}\nf $grub_platform\n" + end},
+	"a loop":               {end, "for i in a b; do set x=$x$i; done\n" + end},
+	"an early exit":        {"set gfxmode=auto", "set gfxmode=1024x768\n  set again=$gfxmode"},
+	"a variable written":   {"set timeout=5", "set timeout=5\n  echo $prefix ${config_directory} $never_set"},
+	"a font no more":       {"loadfont unicode", "true"},
+	"a video module less":  {"  load_video\n  insmod gfxterm", "  insmod gfxterm"},
+}
+
 func TestAnotherConfigurationIsForetoldFromABoot(t *testing.T) {
-	const end = "if [ -f  ${config"
-	for name, c := range map[string]struct{ from, to string }{
-		"the same":             {"x", "x"},
-		"a command more":       {"terminal_output gfxterm\n", "terminal_output gfxterm\nset lang=de\nexport lang\n"},
-		"a command less":       {"terminal_output gfxterm\n", ""},
-		"a kernel update":      {"-1", "-2"},
-		"a command line":       {"quiet", "quiet splash 'with \"words\"'"},
-		"two initrds":          {"/initrd-1\n}\nsub", "/ucode /initrd-1\n}\nsub"},
-		"another default":      {`default="0"`, `default="gnulinux-advanced>gnulinux-1-recovery"`},
-		"a default by path":    {`default="0"`, `default="1>1"`},
-		"an entry before":      {"menuentry 'Debian GNU/Linux' ", "menuentry 'New' {\n\trecordfail\n\tlinux /new a=b\n\tinitrd /i-new\n}\nmenuentry 'Debian GNU/Linux' "},
-		"a function and an if": {end, "function f {\n  if [ \"$1\" = efi ]; then set console=$1; fi\n}\nf $grub_platform\n" + end},
-		"a loop":               {end, "for i in a b; do set x=$x$i; done\n" + end},
-		"an early exit":        {"set gfxmode=auto", "set gfxmode=1024x768\n  set again=$gfxmode"},
-		"a variable written":   {"set timeout=5", "set timeout=5\n  echo $prefix ${config_directory} $never_set"},
-		"a font no more":       {"loadfont unicode", "true"},
-		"a video module less":  {"  load_video\n  insmod gfxterm", "  insmod gfxterm"},
-	} {
+	for name, c := range rewrites {
 		t.Run(name, func(t *testing.T) {
 			learned, err := Learn(mustParse(t, config), configPath, world().boot(t, config, files), files)
 			if err != nil {
@@ -183,6 +187,44 @@ func TestAnotherConfigurationIsForetoldFromABoot(t *testing.T) {
 			want := world().boot(t, next, files)
 			if got := learned.boot(t, next, files); !cmp.Equal(got, want) {
 				t.Error(cmp.Diff(want, got))
+			}
+		})
+	}
+}
+
+// The old configuration is gone: what an update writes anew is foretold, and nothing is foretold wrongly.
+func TestAConfigurationThatWasOverwrittenIsForetoldFromTheLog(t *testing.T) {
+	log := world().boot(t, config, files)
+	rewrites := maps.Clone(rewrites)
+	rewrites["an entry before, and a kernel update"] = struct{ from, to string }{"menuentry 'Debian GNU/Linux' ",
+		"menuentry 'New' {\n\trecordfail\n\tload_video\n\tinsmod gzio\n\tif [ x$grub_platform = xxen ]; then insmod xzio; fi\n" +
+			"\tsearch --no-floppy --fs-uuid --set=root 6f2c\n\techo new\n\tlinux /new a=b\n\tinitrd /i-new\n}\nmenuentry 'Debian GNU/Linux' "}
+	rewrites["an entry less"] = struct{ from, to string }{"\tmenuentry 'Debian GNU/Linux, with Linux 1 (recovery)'", "}\nsubmenu 'x' {\n\tmenuentry 'x'"}
+	rewrites["another timeout"] = struct{ from, to string }{"timeout=5", "timeout=9"}
+	for name, c := range rewrites {
+		t.Run(name, func(t *testing.T) {
+			next := strings.ReplaceAll(config, c.from, c.to)
+			script := mustParse(t, next)
+			learned, err := LearnWithout(script, configPath, log, files)
+			var f *Forecast
+			if err == nil {
+				f, err = learned.Foretell(script, configPath, files)
+			}
+			switch name {
+			case "the same", "a kernel update", "a command line", "two initrds", "an entry before, and a kernel update", "an entry less", "another timeout":
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err != nil {
+				t.Log(err)
+				return
+			}
+			for i := range f.Events {
+				f.Events[i].Number, f.Events[i].Line = 100+i, 0
+			}
+			if want := world().boot(t, next, files); !cmp.Equal(f.Events, want) {
+				t.Error(cmp.Diff(want, f.Events))
 			}
 		})
 	}
@@ -331,6 +373,9 @@ func FuzzLearn(f *testing.F) {
 		var log []Event
 		for text := range strings.SplitSeq(run, "\x00") {
 			log = append(log, Event{Kind: Command, Text: text})
+		}
+		if without, err := LearnWithout(was, configPath, log, files); err == nil {
+			_, _ = without.Foretell(was, configPath, files)
 		}
 		learned, err := Learn(was, configPath, log, files)
 		if err != nil {
