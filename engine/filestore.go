@@ -56,9 +56,9 @@ type FileStore struct {
 	lock       *os.File
 	mark       *mark
 	opts       FileOptions
-	keyed      keySource // how the master key comes from the passphrase or key file
-	master     []byte    // nil until the state was loaded or first saved
-	generation uint64    // of the state that was loaded or saved last
+	keyed      keySource  // how the master key comes from the passphrase or key file
+	master     *crypt.KDF // under the master key; nil until the state was loaded or first saved
+	generation uint64     // of the state that was loaded or saved last
 }
 
 // OpenFileStore opens or makes the state folder dir and waits, as long as ctx allows, until no other process holds it.
@@ -131,10 +131,7 @@ func (s *FileStore) Discard() error {
 	return syncDir(s.folder)
 }
 
-func (s *FileStore) forget() {
-	clear(s.master)
-	s.master, s.generation = nil, 0
-}
+func (s *FileStore) forget() { s.master, s.generation = nil, 0 }
 
 // Close lets go of the folder and forgets the key.
 func (s *FileStore) Close() error {
@@ -239,7 +236,7 @@ func (s *FileStore) firstKey() error {
 }
 
 // key derives the master key that k asks for from what the caller gave.
-func (s *FileStore) key(k keySource) ([]byte, error) {
+func (s *FileStore) key(k keySource) (*crypt.KDF, error) {
 	given, path, open := keyHost, s.path(keyName), func() (*os.File, error) { return s.root.Open(keyName) }
 	if s.opts.KeyFile != "" {
 		given, path, open = keyFile, s.opts.KeyFile, func() (*os.File, error) { return os.Open(s.opts.KeyFile) }
@@ -250,10 +247,18 @@ func (s *FileStore) key(k keySource) ([]byte, error) {
 	if given != k.kind {
 		return nil, s.wrongKey(k)
 	}
+	var master []byte
+	var err error
 	if k.kind == keyPassphrase {
-		return pbkdf2.Key(sha256.New, string(s.opts.Passphrase), k.salt, int(k.rounds), masterSize)
+		master, err = pbkdf2.Key(sha256.New, string(s.opts.Passphrase), k.salt, int(k.rounds), masterSize)
+	} else {
+		master, err = readKey(path, open)
 	}
-	return readKey(path, open)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(master)
+	return crypt.NewKDF(crypt.AlgSHA256, master), nil
 }
 
 func (s *FileStore) wrongKey(k keySource) error {
@@ -323,13 +328,13 @@ func (s *FileStore) unseal(blob []byte) ([]byte, error) {
 }
 
 // open decrypts the state, in place.
-func (f *stateFile) open(master []byte) ([]byte, error) {
+func (f *stateFile) open(master *crypt.KDF) ([]byte, error) {
 	aead, nonce := sealer(master, f.seed)
 	return aead.Open(f.sealed[:0], nonce, f.sealed, f.header)
 }
 
 // encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed.
-func encodeStateFile(k keySource, master []byte, generation uint64, blob []byte) ([]byte, error) {
+func encodeStateFile(k keySource, master *crypt.KDF, generation uint64, blob []byte) ([]byte, error) {
 	seed := make([]byte, fileSeedSize)
 	rand.Read(seed)
 	header := encodeStateHeader(k, seed, generation)
@@ -341,8 +346,8 @@ func encodeStateFile(k keySource, master []byte, generation uint64, blob []byte)
 	return finishStateFile(header, size, func(dst []byte) []byte { return aead.Seal(dst, nonce, blob, header) }), nil
 }
 
-func sealer(master, seed []byte) (cipher.AEAD, []byte) {
-	key := crypt.KDFa(crypt.AlgSHA256, master, "VTPM STATE", seed, nil, (32+12)*8)
+func sealer(master *crypt.KDF, seed []byte) (cipher.AEAD, []byte) {
+	key := master.KDFa("VTPM STATE", seed, nil, (32+12)*8)
 	block, err := aes.NewCipher(key[:32])
 	if err != nil {
 		panic("engine: " + err.Error()) // the size is a constant
@@ -404,12 +409,12 @@ func (s *FileStore) replaceFile(name string, data []byte) (err error) {
 			err = storeError(s.path(name), err)
 		}
 	}()
-	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := s.create(temp)
 	if errors.Is(err, fs.ErrExist) { // what a crash left: its mode and its other names are not known to be ours
 		if err := s.root.Remove(temp); err != nil {
 			return err
 		}
-		f, err = s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err = s.create(temp)
 	}
 	if err != nil {
 		return err
@@ -425,7 +430,7 @@ func (s *FileStore) replaceFile(name string, data []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := s.root.Rename(temp, name); err != nil {
+	if err := s.rename(temp, name); err != nil {
 		return err
 	}
 	return syncDir(s.folder)
