@@ -110,6 +110,6 @@ func (t *TPM) actData(in *getCapabilityIn) ([]byte, bool) {
 	}
 	return page(in, 12, ids, func(w *wire.Writer, id uint32) {
 		a := t.countdown(handle(id))
-		w.U32(id).U32(t.remaining(a)).U32(bits(t.signaled(a)))
+		w.U32(id).U32(t.remaining(a)).U32(bitmap(t.signaled(a)))
 	})
 }

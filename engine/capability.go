@@ -421,20 +421,20 @@ func (t *TPM) properties() map[uint32]uint32 {
 
 // permanentBits is the TPMA_PERMANENT.
 func (t *TPM) permanentBits() uint32 {
-	return bits(len(t.nv.Owner.Auth) > 0, len(t.nv.Endorsement.Auth) > 0, len(t.nv.Lockout.Auth) > 0, false, false, false,
+	return bitmap(len(t.nv.Owner.Auth) > 0, len(t.nv.Endorsement.Auth) > 0, len(t.nv.Lockout.Auth) > 0, false, false, false,
 		false, false, t.nv.DisableClear, t.inLockout(), true)
 }
 
 // startupBits is the TPMA_STARTUP_CLEAR.
 func (t *TPM) startupBits() uint32 {
-	b := bits(t.nv.Platform.Enabled, t.nv.Owner.Enabled, t.nv.Endorsement.Enabled, t.nv.PlatformNVEnabled)
+	b := bitmap(t.nv.Platform.Enabled, t.nv.Owner.Enabled, t.nv.Endorsement.Enabled, t.nv.PlatformNVEnabled)
 	if !t.ram.Disorderly {
 		b |= 1 << 31 // TPM2_Shutdown came before the last TPM2_Startup
 	}
 	return b
 }
 
-func bits(set ...bool) uint32 {
+func bitmap(set ...bool) uint32 {
 	v := uint32(0)
 	for i, b := range set {
 		if b {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -137,7 +138,7 @@ func (t *TPM) availablePCRs(sel pcrSelection) pcrSelection {
 	out := slices.Clone(sel)
 	for i := range out {
 		b := t.bank(out[i].Alg)
-		for p := range maxPCRs {
+		for p := range out[i].pcrs() {
 			if b == nil || b.Values[p] == nil {
 				out[i].Mask &^= 1 << p
 			}
@@ -152,10 +153,8 @@ func (t *TPM) pcrDigest(alg uint16, sel pcrSelection) ([]byte, pcrSelection) {
 	h := newHash()
 	found := t.availablePCRs(sel)
 	for _, s := range found {
-		for p := range maxPCRs {
-			if s.has(p) {
-				h.Write(t.bank(s.Alg).Values[p])
-			}
+		for p := range s.pcrs() {
+			h.Write(t.bank(s.Alg).Values[p])
 		}
 	}
 	return h.Sum(nil), found
@@ -217,14 +216,13 @@ func (t *TPM) pcrRead(in *pcrReadIn) (*pcrReadOut, error) {
 	out := &pcrReadOut{t.ram.PCRCounter, t.availablePCRs(in.Selection), make(digestList, 0, 8)}
 	for i := range out.Selection {
 		s := &out.Selection[i]
-		for p := range maxPCRs {
-			switch {
-			case !s.has(p):
-			case len(out.Digests) == cap(out.Digests):
+		bank := t.bank(s.Alg)
+		for p := range s.pcrs() {
+			if len(out.Digests) == cap(out.Digests) {
 				s.Mask &^= 1 << p
-			default:
-				out.Digests = append(out.Digests, t.bank(s.Alg).Values[p])
+				continue
 			}
+			out.Digests = append(out.Digests, bank.Values[p])
 		}
 	}
 	return out, nil
@@ -275,11 +273,7 @@ func (t *TPM) pcrAllocate(in *pcrAllocateIn) (*pcrAllocateOut, error) {
 	}
 	size := uint32(0)
 	for _, b := range alloc {
-		for p := range maxPCRs {
-			if b.has(p) {
-				size += uint32(crypt.HashSize(b.Alg))
-			}
-		}
+		size += uint32(bits.OnesCount32(b.Mask) * crypt.HashSize(b.Alg))
 	}
 	// PCR 0 (H-CRTM) and PCR 17 (DRTM) must exist in some bank.
 	has := func(p int) bool { return slices.ContainsFunc(alloc, func(b pcrBank) bool { return b.has(p) }) }

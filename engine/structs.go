@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"iter"
+	"math/bits"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -144,6 +146,17 @@ func (s *pcrBank) code(c *coder) {
 		c.u8(&b)
 		if c.reading() {
 			s.Mask |= uint32(b) << (8 * i)
+		}
+	}
+}
+
+// pcrs are the numbers of the PCRs that the selection names, in order.
+func (s pcrBank) pcrs() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for left := s.Mask; left != 0; left &= left - 1 {
+			if !yield(bits.TrailingZeros32(left)) {
+				return
+			}
 		}
 	}
 }
