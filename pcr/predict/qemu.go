@@ -98,33 +98,41 @@ const maxHandovers = 256
 func (m *Machine) deriveHandover() {
 	for _, s := range m.steps {
 		d, ok := s.decoded.(*eventlog.ImageLoad)
-		if !ok || s.role != roleKernel || !s.ofQEMU() || s.grade == Exact {
-			continue // from a release on, QEMU hands a kernel over as it is if firmware asks for that
+		if ok && s.role == roleKernel && s.ofQEMU() && s.grade != Exact { // a newer QEMU hands a kernel over as it is
+			m.searchHandover(s, uint64(d.Location))
 		}
-		tries := 0
-		kernels, initrds := m.handedFiles()
-		for memory := range lowMemory(uint64(d.Location)) {
-			for name, kernel := range kernels {
-				for _, size := range initrds {
-					if tries++; tries > maxHandovers {
-						return
-					}
-					h := handover{memory, size}
-					if parts, err := h.covered(kernel); err == nil && s.event.Covers(parts...) {
-						s.follows("the kernel, with the header that QEMU gave it")
-						s.origin.File, s.handover = name, &h
-						return
-					}
+	}
+}
+
+func (m *Machine) searchHandover(s *step, kernelAt uint64) {
+	tries := 0
+	kernels, initrds := m.handedFiles()
+	for memory := range lowMemory(kernelAt) {
+		for _, kernel := range kernels {
+			for _, size := range initrds {
+				if tries++; tries > maxHandovers {
+					return
+				}
+				h := handover{memory, size}
+				if parts, err := h.covered(kernel.data); err == nil && s.event.Covers(parts...) {
+					s.follows("the kernel, with the header that QEMU gave it")
+					s.origin.File, s.handover = kernel.path, &h
+					return
 				}
 			}
 		}
 	}
 }
 
+// handed is a file that QEMU may have handed over.
+type handed struct {
+	path string
+	data []byte
+}
+
 // handedFiles are the kernels among the files, and the sizes of what may have been the initrd: the one that was measured,
 // or where none was, for the stub measures into no TPM 1.2, every file that looks like one, or none at all.
-func (m *Machine) handedFiles() (kernels map[string][]byte, initrds []int) {
-	kernels = make(map[string][]byte)
+func (m *Machine) handedFiles() (kernels []handed, initrds []int) {
 	measured := false
 	for _, s := range m.steps {
 		if s.role == roleInitrd {
@@ -142,7 +150,7 @@ func (m *Machine) handedFiles() (kernels map[string][]byte, initrds []int) {
 		switch {
 		case err != nil: // it explains nothing
 		case isLinux(data):
-			kernels[f.Path] = data
+			kernels = append(kernels, handed{f.Path, data})
 		case !measured && isInitrd(data) && !slices.Contains(initrds, len(data)):
 			initrds = append(initrds, len(data))
 		}
