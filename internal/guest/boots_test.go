@@ -224,6 +224,12 @@ func TestKexecKeepsThePCRs(t *testing.T) {
 	if m.running != secondCmdline {
 		t.Errorf("the kernel that ran was started with %q", m.running)
 	}
+	before, now := filepath.Join(t.TempDir(), "before"), filepath.Join(t.TempDir(), "now")
+	write(t, before, first.file(t, "eventlog"))
+	write(t, now, m.raw)
+	if d := differences(t, before, now); d != nil {
+		t.Errorf("the logs differ: %q", d)
+	}
 	told := fmt.Sprint(m.log.ExplainRunning(m.running).Sections)
 	if !strings.Contains(told, "was started with another command line") {
 		t.Errorf("explain does not say that another kernel runs:\n%s", told)

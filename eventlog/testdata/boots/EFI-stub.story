@@ -1,6 +1,6 @@
 Secure Boot: off
 started by: Linux EFI stub
-command line: initrd=\initrd.img console=ttyS0 quiet panic=-1
+command line: initrd=\initrd.img console=ttyS0 quiet panic=-1 no_timer_check
 
 Firmware
   label    firmware code or data was measured: 917504 bytes at 0x820000
@@ -28,5 +28,5 @@ Boot chain
   bound    firmware said: Exit Boot Services Returned with Success
 
 Linux
-  bound    kernel command line, as in Boot0000: initrd=\initrd.img console=ttyS0 quiet panic=-1
+  bound    kernel command line, as in Boot0000: initrd=\initrd.img console=ttyS0 quiet panic=-1 no_timer_check
   bound    the kernel read the initrd that its command line names, and did not measure it

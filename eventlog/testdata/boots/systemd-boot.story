@@ -1,6 +1,6 @@
 Secure Boot: off
 started by: systemd-boot, systemd-stub, Linux EFI stub
-command line: console=ttyS0 quiet panic=-1
+command line: console=ttyS0 quiet panic=-1 no_timer_check
 
 Firmware
   label    firmware code or data was measured: 917504 bytes at 0x820000
@@ -29,7 +29,7 @@ Boot chain
   bound    firmware said: Exit Boot Services Returned with Success
 
 Linux
-  bound    command line from the boot loader: console=ttyS0 quiet panic=-1
+  bound    command line from the boot loader: console=ttyS0 quiet panic=-1 no_timer_check
   bound    the unified kernel image has a section .linux
   label    the content of section .linux was measured
   bound    the unified kernel image has a section .osrel
