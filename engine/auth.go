@@ -235,7 +235,7 @@ func (t *TPM) checkHMAC(x *execution, a *authorization, i int) error {
 	if i == 0 && a.authorizes() {
 		extra = x.cryptNonces()
 	}
-	want := t.sessionHMAC(a, t.cpHash(x, a.s.Alg), a.nonceCaller, a.s.Nonce, extra)
+	want := t.sessionHMAC(a, func() []byte { return t.cpHash(x, a.s.Alg) }, a.nonceCaller, a.s.Nonce, extra)
 	good := hmac.Equal(want, a.hmac)
 	if a.includeAuth {
 		t.countPin(a.entity, good)
@@ -266,7 +266,7 @@ func (x *execution) cryptNonces() (nonces []byte) {
 
 // sessionHMAC is the HMAC of part 1, 19.6.5: over a parameter hash, the newer and the older nonce, more nonces, and the
 // attributes. It may be left out by whoever has no key.
-func (t *TPM) sessionHMAC(a *authorization, pHash, newer, older, extra []byte) []byte {
+func (t *TPM) sessionHMAC(a *authorization, pHash func() []byte, newer, older, extra []byte) []byte {
 	key := a.s.Key
 	if a.includeAuth {
 		key = slices.Concat(key, t.authValue(a.entity))
@@ -274,7 +274,7 @@ func (t *TPM) sessionHMAC(a *authorization, pHash, newer, older, extra []byte) [
 	if len(key) == 0 && len(a.hmac) == 0 {
 		return nil
 	}
-	return crypt.HMAC(a.s.Alg, key, pHash, newer, older, extra, []byte{byte(a.attrs)})
+	return crypt.HMAC(a.s.Alg, key, pHash(), newer, older, extra, []byte{byte(a.attrs)})
 }
 
 // cpHash is the command parameter hash (part 1, 18.7): code, names of the handles, parameters as they came.
@@ -484,7 +484,7 @@ func (t *TPM) answerSession(x *execution, a *authorization, params []byte) {
 	}
 	var mac []byte
 	if !a.authorizes() || !a.s.Policy.NeedPass { // a password came in the place of an HMAC, and none goes back
-		mac = t.sessionHMAC(a, rpHash(x.cc, a.s.Alg, params), a.s.Nonce, a.nonceCaller, nil)
+		mac = t.sessionHMAC(a, func() []byte { return rpHash(x.cc, a.s.Alg, params) }, a.s.Nonce, a.nonceCaller, nil)
 	}
 	x.out.Sized16(a.s.Nonce).U8(uint8(a.attrs)).Sized16(mac)
 	if a.s.isPolicy() && a.authorizes() {

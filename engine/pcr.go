@@ -52,12 +52,14 @@ type pcrValues struct {
 
 func (b *pcrValues) code(c *coder) {
 	c.hash(&b.Alg)
+	size := crypt.HashSize(b.Alg)
 	for i := range b.Values {
-		c.sized(&b.Values[i], maxDigest)
-		if len(b.Values[i]) == 0 {
-			b.Values[i] = nil
+		v := &b.Values[i]
+		c.sized(v, maxDigest)
+		if len(*v) == 0 {
+			*v = nil
 		}
-		c.require(b.Values[i] == nil || len(b.Values[i]) == crypt.HashSize(b.Alg), rcSize)
+		c.require(*v == nil || len(*v) == size, rcSize)
 	}
 }
 
