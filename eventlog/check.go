@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -151,24 +152,20 @@ func (e *Event) check(d Decoded) Check {
 	if !ok {
 		cover = coverage{rules: []rule{wholeData}}
 	}
-	split := ""
-	for _, r := range cover.rules {
-		data := r.bytes(e, d)
-		if data == nil && r.name != wholeData.name {
-			continue
-		}
-		matched, missed := e.compare(data)
-		switch {
-		case matched+missed == 0:
-			return Check{Binding: Unchecked}
-		case missed == 0 && r.label:
+	if !e.checkable() {
+		return Check{Binding: Unchecked}
+	}
+	for i := range cover.rules {
+		r := &cover.rules[i]
+		switch data, ok := r.covered(e, d); {
+		case !ok || !e.isOf(data):
+		case r.label:
 			return Check{Binding: Label, Rule: r.name}
-		case missed == 0:
+		default:
 			return Check{Binding: Bound, Rule: r.name, Quirk: r.quirk}
-		case matched > 0:
-			split = fmt.Sprintf("%s: %v fit, %v do not", r.name, e.fitting(data, true), e.fitting(data, false))
 		}
 	}
+	split := e.split(d, cover.rules)
 	switch {
 	case split != "":
 		return Check{Binding: Broken, Note: split}
@@ -201,18 +198,47 @@ func (e *Event) Covers(parts ...[]byte) bool {
 	return known > 0
 }
 
-// compare hashes data in every bank the event has a digest for, and counts those that fit.
-func (e *Event) compare(data []byte) (matched, missed int) {
+// checkable tells whether the event has a digest that can be computed here.
+func (e *Event) checkable() bool {
 	for d := range e.Digests.All() {
-		switch {
-		case !d.Alg.Known():
-		case d.Alg.fits(data, d.Value):
-			matched++
-		default:
-			missed++
+		if d.Alg.Known() {
+			return true
 		}
 	}
-	return matched, missed
+	return false
+}
+
+// covered returns the bytes a rule speaks of, if it applies.
+func (r *rule) covered(e *Event, d Decoded) ([]byte, bool) {
+	data := r.bytes(e, d)
+	return data, data != nil || r.name == wholeData.name
+}
+
+// isOf tells whether all digests are those of data. The first that is not settles it: nothing is as slow as hashing.
+func (e *Event) isOf(data []byte) bool {
+	for d := range e.Digests.All() {
+		if d.Alg.Known() && !d.Alg.fits(data, d.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// split tells by which rule some banks fit the data and others do not: the last one, "" for none.
+func (e *Event) split(d Decoded, rules []rule) string {
+	if e.Digests.Len() < 2 {
+		return ""
+	}
+	for i := range slices.Backward(rules) {
+		data, ok := rules[i].covered(e, d)
+		if !ok {
+			continue
+		}
+		if fit := e.fitting(data, true); len(fit) > 0 {
+			return fmt.Sprintf("%s: %v fit, %v do not", rules[i].name, fit, e.fitting(data, false))
+		}
+	}
+	return ""
 }
 
 // fitting lists the banks whose digest is that of data, or those whose digest is not.
