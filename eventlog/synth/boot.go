@@ -33,6 +33,7 @@ type Machine struct {
 	Cmdline                    string   // kernel command line
 	KernelVersion              string   // in file names
 	GRUBConfig                 string   // commands GRUB runs before it boots, one a line
+	Memdisk                    string   // grub.cfg in the image of GRUB, which leads to the others; "" where there is none
 	MoreLoads                  int      // GRUB 2.06 of Debian has shim judge the kernel once more, and shim measures it again
 	BootManager, WindowsLoader []byte   // Windows
 	Windows                    WindowsState
@@ -199,7 +200,16 @@ func (m *Machine) grub(b *Builder) {
 		b.Event(8, eventlog.EVIPL, []byte(text), []byte(prefix+": "+text+"\x00"))
 	}
 	file := func(path string, content []byte) { b.Event(9, eventlog.EVIPL, content, append([]byte(path), 0)) }
+	if m.Memdisk != "" {
+		file("(memdisk)/grub.cfg", []byte(m.Memdisk))
+		for line := range lines(m.Memdisk) {
+			command("grub_cmd", line)
+		}
+	}
 	file("(hd0,gpt1)/EFI/debian/grub.cfg", []byte("configfile /boot/grub/grub.cfg"))
+	if m.Memdisk != "" {
+		command("grub_cmd", "configfile /boot/grub/grub.cfg")
+	}
 	file("/boot/grub/grub.cfg", []byte(m.grubConfig()))
 	for line := range lines(m.GRUBConfig) {
 		command("grub_cmd", line)

@@ -67,7 +67,7 @@ func (p *plan) apply(c Change) error {
 	case Shim:
 		return p.image(c, roleShim)
 	case GRUB:
-		return p.image(c, roleGRUB)
+		return p.replaceGRUB(c)
 	case Loader:
 		return p.image(c, roleSystemdBoot)
 	case LoaderConf:

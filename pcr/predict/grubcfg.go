@@ -41,7 +41,7 @@ func (p *plan) grubConfig(c Change) error {
 	case why != "" && s.changed:
 		p.blockCommands(s, why)
 	case !known:
-		p.trustLess(s, "grub.cfg was overwritten since this boot: what GRUB found then was read off the log with the new one")
+		p.trustLess(s, s.named()+" was overwritten since this boot: what GRUB found then was read off the log with the new one")
 	}
 	return nil
 }
@@ -363,7 +363,7 @@ type grubDisk struct {
 	base   string // where the system has that device
 	past   bool   // as it was in this boot
 
-	modules []string // of GRUB's image, when somebody asked for them
+	image *grubImage // when somebody asked for it
 }
 
 // newGRUBDisk finds the device of a configuration.
@@ -392,12 +392,18 @@ func device(path string) string {
 
 // measured is the disk as it was in this boot.
 func (d grubDisk) measured() *grubDisk {
-	d.past = true
+	d.past, d.image = true, nil
 	return &d
 }
 
 // Read reads a file that GRUB names.
 func (d *grubDisk) Read(name string) ([]byte, bool) {
+	if device(name) == memdiskDevice {
+		if g := d.inside(); g != nil {
+			return g.file(name)
+		}
+		return nil, false
+	}
 	if d.past {
 		for _, s := range d.p.m.steps {
 			if s.named() == name && s.origin.File != "" {
