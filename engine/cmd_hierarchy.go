@@ -65,8 +65,7 @@ func (t *TPM) hierarchyControl(in *hierarchyControlIn) (*none, error) {
 	default:
 		enabled = &t.nv.PlatformNVEnabled
 	}
-	byPlatform := in.Auth == rhPlatform
-	if !byPlatform && (in.Auth != handle(in.Enable) || !*enabled && bool(in.State)) {
+	if in.Auth != rhPlatform && in.Auth != handle(in.Enable) { // one that is off authorizes nothing, not even to be turned on
 		return nil, rcAuthType
 	}
 	if *enabled && !bool(in.State) && handle(in.Enable) != rhPlatformNV {
