@@ -231,7 +231,8 @@ func (a *app) pcrPredictCommand() *cobra.Command {
 		long: `The log of this boot is replayed with the digests that the changed files will have. Without a change it is the next boot
 from the files as they are on disk now. Before that, this boot itself is foretold from its log and the disk: a PCR for
 which that does not give the present value is blocked, and so is one with an event that cannot be foreseen. --assume
-takes such an event over as it is. No TPM is opened: the present values are those the kernel shows, or --against FILE.
+takes such an event over as it is. What this way to boot does not measure is said, and changes nothing. No TPM is opened:
+the present values are those the kernel shows, or --against FILE.
 
 A new kernel or initrd that lies beside the old one is booted by its own name; one from elsewhere takes the place of the
 old one. Under GRUB a new command line is a new grub.cfg: --grub-cfg alone says all of it, for the new file is run as GRUB
