@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 )
 
@@ -30,7 +31,7 @@ func TestARestrictedKeySignsNothingThatTheTPMDidNotHash(t *testing.T) {
 		if c.ticket {
 			want = 0
 		}
-		expect(t, "signing the digest of "+c.data, p.do(0x15d, 1, []uint32{key}, b2(digest), nullScheme, ticket).rc, want)
+		expect(t, fmt.Sprintf("signing the digest of %q", c.data), p.do(0x15d, 1, []uint32{key}, b2(digest), nullScheme, ticket).rc, want)
 		expect(t, "without a ticket", p.do(0x15d, 1, []uint32{key}, b2(digest), nullScheme, noTicket).rc, 0x3e0)
 		other := digestOf(0xb, []byte("another message"))
 		expect(t, "with a ticket about something else", p.do(0x15d, 1, []uint32{key}, b2(other), nullScheme, ticket).rc, 0x3e0)
