@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 )
 
 // execution is a command in progress, as the checks of authorization see it. It is one piece of memory with room for what a
-// command can have, because a short command takes little longer than a few allocations.
+// command can have, which the next command uses again: a short one takes little longer than a few allocations.
 type execution struct {
 	*command
 	tag      uint16
@@ -32,9 +33,6 @@ type execution struct {
 
 // headerSize is that of every command and response: tag, size, code.
 const headerSize = 10
-
-// usualResponse is room for most responses, in bytes. A longer one makes itself more.
-const usualResponse = 512
 
 // execute runs one command. Whatever happens, the answer is a well-formed response.
 func (t *TPM) execute(cmd []byte) (res []byte) {
@@ -113,7 +111,8 @@ func (t *TPM) leavesStored(x *execution) bool {
 
 // header reads the fixed start of a command and finds its row in the table.
 func (t *TPM) header(cmd []byte) (*execution, error) {
-	x := &execution{in: *wire.BE(cmd)}
+	x := &t.running
+	*x = execution{in: *wire.BE(cmd), out: *wire.AppendBE(append(x.out.Out()[:0], make([]byte, headerSize)...))}
 	tag := x.in.U16()
 	if x.in.Err() != nil {
 		return nil, rcInsufficient
@@ -138,7 +137,6 @@ func (t *TPM) header(cmd []byte) (*execution, error) {
 		return nil, rcInitialize
 	}
 	x.tag, x.handles, x.sessions = tag, x.handleRoom[:0], x.listRoom[:0]
-	x.out = *wire.AppendBE(make([]byte, headerSize, usualResponse))
 	return x, nil
 }
 
@@ -222,7 +220,8 @@ func (t *TPM) respond(x *execution) ([]byte, error) {
 	} else if err := t.auditCommand(x, params); err != nil {
 		return nil, err
 	}
-	res := x.out.Out()
+	res := bytes.Clone(x.out.Out())
+	clear(x.out.Out()) // it may be a secret
 	if x.tag == stSessions {
 		binary.BigEndian.PutUint32(res[x.answered-4:], uint32(len(params)))
 	}
