@@ -130,7 +130,8 @@ func peekHeader(r *bufio.Reader) ([]byte, error) {
 	return head, err
 }
 
-// readCommand reads a command as long as its header says; one that claims to be shorter than a header is the header.
+// readCommand reads a command as long as its header says; one that claims to be shorter than a header is the header. It is
+// there until the next read.
 // TCG's simulator header (TPM_SEND_COMMAND, locality, size) may stand before it: then it comes with a locality, and the
 // response is to be framed too.
 func readCommand(r *bufio.Reader) (locality *uint8, command []byte, err error) {
@@ -150,8 +151,11 @@ func readCommand(r *bufio.Reader) (locality *uint8, command []byte, err error) {
 	if size > maxCommand {
 		return nil, nil, fmt.Errorf("%w: %d bytes", errTooLarge, size)
 	}
-	command = make([]byte, max(headerSize, size))
-	_, err = io.ReadFull(r, command)
+	n := max(headerSize, int(size))
+	if command, err = r.Peek(n); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	r.Discard(len(command)) // cannot fail: it is buffered
 	return locality, command, err
 }
 
