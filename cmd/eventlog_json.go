@@ -3,7 +3,6 @@ package cmd
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/out"
@@ -26,7 +25,7 @@ func (e logLine) Encode(x *out.Encoder) error {
 		x.Field("register").Text(registerOf(e.Event))
 	}
 	x.Field("type").Text(e.Type.String())
-	x.Field("type_id").Text(typeID(e.Type))
+	x.Field("type_id").Number(uint64(e.Type), 8)
 	x.Field("digests")
 	e.digests(x)
 	x.Field("data").Base64(e.Data)
@@ -60,9 +59,6 @@ func (e logLine) digests(x *out.Encoder) {
 	}
 	x.Close()
 }
-
-// typeID is the number of a type in eight digits of hex.
-func typeID(t eventlog.EventType) string { return "0x" + strconv.FormatUint(1<<32|uint64(t), 16)[1:] }
 
 // encodeDecoded writes what an event says. Loaders' events and text are most of a long log; the others go by reflection.
 func encodeDecoded(x *out.Encoder, d eventlog.Decoded) error {

@@ -86,6 +86,15 @@ func (x *Encoder) Int(n int) { x.text = strconv.AppendInt(x.scalar(), int64(n), 
 // Null writes null.
 func (x *Encoder) Null() { x.text = append(x.scalar(), "null"...) }
 
+// Number writes a number as text in hex, in so many digits.
+func (x *Encoder) Number(n uint64, digits int) {
+	x.text = append(x.scalar(), `"0x`...)
+	for digits--; digits >= 0; digits-- {
+		x.text = append(x.text, hexDigits[n>>(4*digits)&15])
+	}
+	x.text = append(x.text, '"')
+}
+
 // Hex writes bytes as hex.
 func (x *Encoder) Hex(b []byte) { x.text = append(hex.AppendEncode(append(x.scalar(), '"'), b), '"') }
 

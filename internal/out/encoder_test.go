@@ -27,6 +27,7 @@ func (shapes) Encode(x *out.Encoder) error {
 	x.Close()
 	x.Field("int").Int(-1)
 	x.Field("hex").Hex([]byte{0xab})
+	x.Field("number").Number(0x12f, 4)
 	x.Field("no_bytes").Base64(nil)
 	x.Field("bytes").Base64([]byte{0xff})
 	x.Field("any")
@@ -54,7 +55,7 @@ func (n long) Lines() iter.Seq[any] {
 }
 
 func TestAnEncoderSaysTheSameInEachLayout(t *testing.T) {
-	const line = `{"none":{},"some":{"text":"yes\n","null":null},"int":-1,"hex":"ab","no_bytes":null,"bytes":"/w==","any":{"list":[1]}}` + "\n"
+	const line = `{"none":{},"some":{"text":"yes\n","null":null},"int":-1,"hex":"ab","number":"0x012f","no_bytes":null,"bytes":"/w==","any":{"list":[1]}}` + "\n"
 	const indented = `    {
       "none": {},
       "some": {
@@ -63,6 +64,7 @@ func TestAnEncoderSaysTheSameInEachLayout(t *testing.T) {
       },
       "int": -1,
       "hex": "ab",
+      "number": "0x012f",
       "no_bytes": null,
       "bytes": "/w==",
       "any": {
@@ -77,6 +79,7 @@ func TestAnEncoderSaysTheSameInEachLayout(t *testing.T) {
       "null": null
     int: -1
     hex: "ab"
+    number: "0x012f"
     no_bytes: null
     bytes: "/w=="
     any:
@@ -131,7 +134,7 @@ func (c counts) Lines() iter.Seq[any] {
 }
 
 func TestALongListIsPrintedInItsOrder(t *testing.T) {
-	for _, n := range []int{1, 127, 128, 129, 256, 1000, 1024, 5000} {
+	for _, n := range []int{1, 63, 64, 65, 256, 257, 1000, 5000} {
 		doc := counts{long(n), func(int) error { return nil }}
 		var want strings.Builder
 		for i := range n {

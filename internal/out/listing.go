@@ -18,7 +18,7 @@ type listing struct {
 }
 
 // batchSize is how many values are encoded at a time: enough to be worth a goroutine.
-const batchSize = 128
+const batchSize = 64
 
 // write prints values while they are made. Printing a long list is encoding and little else, so its batches are encoded
 // on all cores, and printed in their order; no more are kept than keep the cores busy, and a list of one batch starts

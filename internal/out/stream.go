@@ -49,16 +49,17 @@ func verbatim(s string) int {
 	return len(s)
 }
 
+const hexDigits = "0123456789abcdef"
+
 // appendEscape writes a rune as JSON escapes it; those of more than 16 bits are tag characters, which carry no meaning.
 func appendEscape(dst []byte, r rune) []byte {
-	const digits = "0123456789abcdef"
 	switch i := strings.IndexRune("\b\f\n\r\t", r); {
 	case i >= 0:
 		return append(dst, '\\', "bfnrt"[i])
 	case r > 0xffff:
 		r = utf8.RuneError
 	}
-	return append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
+	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
 // stringEnd is the index behind the string of JSON that starts at src[i]: behind the next quote with an even number of
