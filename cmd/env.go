@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -27,6 +28,8 @@ type Env struct {
 	User     func() string // who runs the command, for what is recorded
 	Host     host.Host
 	PID      int
+	// Frugal keeps the memory of the process close to what it has in use, at the price of some time.
+	Frugal func()
 	// OpenFD is an inherited file descriptor, to write to.
 	OpenFD func(fd int) (io.WriteCloser, error)
 	// OpenTPM opens the TPM that a target names (tpm.Open).
@@ -52,6 +55,7 @@ func System() *Env {
 		User:      userName,
 		Host:      host.Local(root),
 		PID:       os.Getpid(),
+		Frugal:    func() { debug.SetGCPercent(25) }, // not 100: what is in use is the log and little else
 		OpenFD:    openFD,
 		OpenTPM:   tpm.Open,
 		BootLog:   func() ([]byte, error) { return tpm.MeasuredBootLog(tpm.CurrentBoot) },

@@ -24,11 +24,17 @@ type bootFile struct {
 // maxBootFile bounds the files that are told apart here.
 const maxBootFile = max(eventlog.MaxSize, quote.MaxEvidence, baseline.MaxFile)
 
+// bigFile is what makes its reader frugal: beside a small one the garbage of printing it is small too.
+const bigFile = 8 << 20
+
 // readBoot reads a file of any of the kinds, told apart by what is in it.
 func (a *app) readBoot(path string) (*bootFile, error) {
 	data, err := a.readInput(path, maxBootFile)
 	if err != nil {
 		return nil, err
+	}
+	if len(data) >= bigFile {
+		a.Frugal()
 	}
 	f, err := decodeBoot(data)
 	if err != nil {

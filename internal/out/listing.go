@@ -17,12 +17,14 @@ type listing struct {
 	none   string // instead of all that where there is no value
 }
 
-// batchSize is how many values are encoded at a time: enough to be worth a goroutine.
-const batchSize = 64
+const (
+	batchSize = 64 // values are encoded at a time: enough to be worth a goroutine
+	fewer     = 8  // batches are a list so short that it is done before another core is awake
+)
 
 // write prints values while they are made. Printing a long list is encoding and little else, so its batches are encoded
-// on all cores, and printed in their order; no more are kept than keep the cores busy, and a list of one batch starts
-// nothing. A value must stay as it is when the next one is made.
+// on all cores, and printed in their order; no more are kept than keep the cores busy. A value must stay as it is when the
+// next one is made.
 func (l *listing) write(w *bufio.Writer, values iter.Seq[any]) error {
 	ring := make([]batch, 2*runtime.GOMAXPROCS(0))
 	for i := range ring {
@@ -32,7 +34,11 @@ func (l *listing) write(w *bufio.Writer, values iter.Seq[any]) error {
 	b, n := &ring[0], 0
 	for v := range values {
 		if len(b.values) == batchSize {
-			b.work.Go(b.encode)
+			if n < fewer {
+				b.encode()
+			} else {
+				b.work.Go(b.encode)
+			}
 			n++
 			b = &ring[n%len(ring)]
 			if err := b.print(w); err != nil {
