@@ -105,3 +105,20 @@ func TestGuardKnowsWhatTheConnectionMade(t *testing.T) {
 		})
 	}
 }
+
+func TestGuardLetsNoCommandChangeAnIndexThatWasNotNamed(t *testing.T) {
+	const index = tpm2.TPMHandle(0x01500001)
+	first, second := []tpm2.TPMHandle{index, tpm2.TPMRHPlatform}, []tpm2.TPMHandle{tpm2.TPMRHOwner, index}
+	for cc, handles := range map[tpm2.TPMCC][]tpm2.TPMHandle{
+		tpm2.TPMCCNVUndefineSpaceSpecial: first, tpm2.TPMCCNVChangeAuth: first[:1], tpm2.TPMCCNVUndefineSpace: second, tpm2.TPMCCNVWrite: second,
+		tpm2.TPMCCNVIncrement: second, tpm2.TPMCCNVExtend: second, tpm2.TPMCCNVSetBits: second, tpm2.TPMCCNVWriteLock: second, tpm2.TPMCCNVReadLock: second,
+	} {
+		cmd := withPassword(cc, "", nil, handles...)
+		if _, err := guard(everything)(newFakeTPM()).Send(cmd); fail.KindOf(err) != fail.Usage {
+			t.Errorf("%s on an index that was not named: %v", CommandName(cc), err)
+		}
+		if _, err := guard(everything, index)(newFakeTPM()).Send(cmd); err != nil {
+			t.Errorf("%s on the index that was named: %v", CommandName(cc), err)
+		}
+	}
+}
