@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/internal/authenticode"
@@ -64,6 +65,15 @@ type File struct {
 
 // Read reads the file.
 func (f *File) Read() ([]byte, error) { return read(f.root.FS, f.name) }
+
+// Time is when the file was changed last.
+func (f *File) Time() (time.Time, bool) {
+	info, err := fs.Stat(f.root.FS, f.name)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return info.ModTime(), true
+}
 
 func read(fsys fs.FS, name string) ([]byte, error) {
 	r, err := fsys.Open(name)

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vtpmctl/vtpmctl/eventlog"
 	"github.com/vtpmctl/vtpmctl/eventlog/files"
@@ -420,6 +421,15 @@ func (d *grubDisk) Read(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
+// Time is when a file was changed last.
+func (d *grubDisk) Time(name string) (time.Time, bool) {
+	f := d.find(name)
+	if d.past || f == nil {
+		return time.Time{}, false
+	}
+	return f.Time()
+}
+
 // find is the file on the device of the configuration, or the only one of its path on another.
 func (d *grubDisk) find(name string) *files.File {
 	found := d.p.m.disk.Named(name)
@@ -436,7 +446,7 @@ func (d *grubDisk) find(name string) *files.File {
 
 // List lists a folder by the names of its files, and tells whether GRUB reads them in that order.
 func (d *grubDisk) List(folder string) (names []string, ordered bool) {
-	if d.base == "" {
+	if on := device(folder); d.base == "" || on != "" && on != d.device {
 		return nil, false
 	}
 	return d.p.m.disk.List(path.Join(d.base, onPartition(folder)))

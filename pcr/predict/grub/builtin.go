@@ -53,7 +53,9 @@ func builtinNamed(name string) builtin {
 		return sets
 	case "boot", "exit", "reboot", "halt", "fwsetup":
 		return boots
-	case "eval", "normal", "extract_entries_source", "extract_entries_configfile":
+	case "eval":
+		return eval
+	case "normal", "extract_entries_source", "extract_entries_configfile":
 		return unknown
 	}
 	return nil
@@ -72,7 +74,7 @@ func (r *run) nature(args []string) nature {
 		return readsConfig
 	case strings.HasPrefix(name, "linux"), strings.HasPrefix(name, "initrd"):
 		return readsLoader
-	case ours, strings.Contains(silent, " "+name+" "), strings.Contains(name, "="),
+	case ours, name == "eval", strings.Contains(silent, " "+name+" "), strings.Contains(name, "="),
 		name == "[" && !slices.Contains(args, "-s"),
 		name == "search" && !slices.Contains(args, "--file") && !slices.Contains(args, "-f"):
 		return readsNothing
@@ -86,6 +88,18 @@ func fails(*run, []string, *block, *call) (status, error) { return untrue, nil }
 
 func unknown(r *run, _ []string, _ *block, said *call) (status, error) {
 	return succeeded, r.stop("%s runs commands that are not in the file", said.args[0])
+}
+
+// eval runs its arguments as a script.
+func eval(r *run, args []string, _ *block, _ *call) (status, error) {
+	if len(args) == 0 {
+		return succeeded, nil
+	}
+	if r.nesting++; r.nesting > maxNesting {
+		return succeeded, r.stop("the commands are too deep")
+	}
+	defer func() { r.nesting-- }()
+	return r.script(strings.Join(args, " "), []int{r.line})
 }
 
 // boots ends the run: what follows was never reached.

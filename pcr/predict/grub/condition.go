@@ -71,8 +71,23 @@ func compare(a, op, b string) (t, ok bool) {
 		return number(a) > number(b), true
 	case "-ge":
 		return number(a) >= number(b), true
+	case "-pgt", "-plt":
+		one, two := numbers(a, b)
+		return op == "-pgt" && one > two || op == "-plt" && one < two, true
 	}
 	return false, false
+}
+
+// numbers are what two texts have behind what they have in common: vmlinuz-2 is before vmlinuz-11.
+func numbers(a, b string) (one, two int) {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	for i > 1 && a[i-1] >= '0' && a[i-1] <= '9' {
+		i--
+	}
+	return number(a[i:]), number(b[i:])
 }
 
 // judge goes through an expression as GRUB does (grub-core/commands/test.c): without precedence, -a being nothing. It
@@ -94,7 +109,7 @@ func judge(args []string, depth int) (truth, int) {
 				i += 3
 				continue
 			}
-			if op == "-pgt" || op == "-plt" || strings.HasPrefix(op, "-nt") || strings.HasPrefix(op, "-ot") {
+			if strings.HasPrefix(op, "-nt") || strings.HasPrefix(op, "-ot") {
 				update(maybe)
 				i += 3
 				continue

@@ -114,9 +114,18 @@ func (f *foreteller) outcome(of status) (bool, error) {
 	return ok, nil
 }
 
-// tested answers a test for a file that is there now.
+// tested answers a test of files that are there now.
 func (f *foreteller) tested(text string) (ok, found bool) {
 	words := strings.Split(text, " ")
+	if len(words) == 5 && words[0] == "[" && (words[2] == "-nt" || words[2] == "-ot") {
+		one, found := f.disk.Time(words[1])
+		two, both := f.disk.Time(words[3])
+		newer := one.Unix() > two.Unix()
+		if words[2] == "-ot" {
+			newer = one.Unix() < two.Unix()
+		}
+		return newer, found && both
+	}
 	if len(words) != 4 || words[0] != "[" || !slices.Contains([]string{"-e", "-f", "-s"}, words[1]) {
 		return false, false
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 )
 
 // Kind is what was measured, in the words of eventlog.Loader.
@@ -33,6 +34,7 @@ type Event struct {
 // Disk is what GRUB reads from, by its paths, with and without a device.
 type Disk interface {
 	Read(path string) ([]byte, bool)
+	Time(path string) (time.Time, bool)                // of the last change
 	List(folder string) (names []string, ordered bool) // the files in it; ordered if GRUB lists them like that
 	Builtin(module string) bool                        // whether it is a part of GRUB's image, so that insmod reads no file
 }

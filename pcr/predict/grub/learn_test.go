@@ -4,8 +4,10 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -102,6 +104,12 @@ func (d disk) List(folder string) (names []string, ordered bool) {
 	}
 	slices.Sort(names)
 	return names, false
+}
+
+// Time is the time that stands in a file.
+func (d disk) Time(path string) (time.Time, bool) {
+	n, err := strconv.Atoi(d[path])
+	return time.Unix(int64(n), 0), err == nil
 }
 
 func (disk) Builtin(module string) bool { return module == "regexp" }
@@ -230,6 +238,40 @@ func TestAConfigurationThatWasOverwrittenIsForetoldFromTheLog(t *testing.T) {
 	}
 }
 
+// What a script makes of files is foretold from those that are there.
+func TestFilesAnswerForThemselves(t *testing.T) {
+	d := disk{"/old": "100", "/new": "200", "/k/vmlinuz-1": "", "/k/.vmlinuz-1": "", "/k/[vmlinuz]": "", "/one/x": ""}
+	for script, want := range map[string]string{
+		"if [ /new -nt /old ]; then echo yes; fi":            "echo yes",
+		"if [ /new -ot /old ]; then echo yes; fi":            "",
+		"if [ /old -ot /new ]; then echo yes; fi":            "echo yes",
+		"if [ /old -nt /gone ]; then echo yes; fi":           "line 1: whether",
+		"insmod regexp\nfor i in /one/*; do echo $i; done":   "echo /one/x",
+		"for i in /k/v*; do echo $i; done":                   "echo /k/vmlinuz-1",
+		"echo /k/[*":                                         "echo /k/[vmlinuz]",
+		"echo /k/*vmlinuz-1":                                 "line 1: what the wildcard stands for depends on files",
+		"echo /gone/*":                                       "line 1: what the wildcard stands for depends on files",
+		"echo /*/x":                                          "line 1: what the wildcard stands for depends on disks",
+		"echo (hd*)/x":                                       "line 1: what the wildcard stands for depends on disks",
+		"x=/one/?\necho $x":                                  "echo /one/x",
+		"x=/one/?\necho \"$x\" '/one/?' /one/\\? a/one/?":    "echo /one/? /one/? /one/? a/one/?",
+		"x='echo'\neval $x 'a;' \"$x b\"":                    "echo b",
+		"function f { eval return 1; }\nif f; then true; fi": "return 1",
+	} {
+		f, err := new(Boot).Foretell(mustParse(t, script), configPath, d)
+		got := ""
+		switch {
+		case err != nil:
+			got = err.Error()
+		case len(f.Events) > 0:
+			got = f.Events[len(f.Events)-1].Text
+		}
+		if !strings.HasPrefix(got, want) || want == "" && strings.HasPrefix(got, "echo") {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
+	}
+}
+
 func TestWhatABootDidNotShowIsNotForetold(t *testing.T) {
 	const at = "set timeout=5"
 	for name, c := range map[string]struct{ add, why string }{
@@ -238,7 +280,7 @@ func TestWhatABootDidNotShowIsNotForetold(t *testing.T) {
 		"a variable of GRUB's":         {"echo $grub_cpu", "line 44: the log does not show what GRUB sets the variable grub_cpu to"},
 		"what a search found":          {"search --set=root --label x\necho $root", `what the variable root holds after "search --set=root --label x"`},
 		"a wildcard":                   {"echo /boot/*", "depends on files"},
-		"commands from elsewhere":      {"eval $x", "eval runs commands that are not in the file"},
+		"commands from elsewhere":      {"extract_entries_source /x", "extract_entries_source runs commands that are not in the file"},
 		"a file nobody looked at":      {"source /x", "whether there is a /x is not known"},
 		"an endless loop":              {"while true; do echo; done", "this runs for too long"},
 		"a function without end":       {"f", "the commands are too deep"},

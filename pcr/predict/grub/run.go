@@ -49,6 +49,9 @@ type teller interface {
 	folder(path string) ([]string, error)
 	// entry is what the entry has that this boot started, if its file is not known; false if none can be told.
 	entry() (source string, ok bool)
+	// matches is what a path with a wildcard in its last part stands for, in GRUB's order; loaded tells that the script
+	// loaded the module for that. None means the path itself.
+	matches(w *wildcard, loaded bool) ([]string, error)
 }
 
 // call is a command on its way to be run.
@@ -135,6 +138,7 @@ type run struct {
 	line      int
 	nesting   int
 	steps     int
+	wildcards bool   // the script loaded what expands them
 	since     string // the command after which any variable may have a value
 
 	loops, breaks int
@@ -236,23 +240,23 @@ const blanks = " \t\n\v\f\r"
 // visible is false for words that GRUB does not measure.
 func (r *run) expand(words []word, visible bool) ([]string, error) {
 	var args []string
-	var arg strings.Builder
+	var arg, pattern strings.Builder
 	open, size := false, 0 // an argument has begun
-	end := func() {
-		if open {
-			args = append(args, arg.String())
-			arg.Reset()
-			open = false
+	end := func() error {
+		if !open {
+			return nil
 		}
+		paths, err := r.paths(arg.String(), pattern.String())
+		args = append(args, paths...)
+		arg.Reset()
+		pattern.Reset()
+		open = false
+		return err
 	}
 	for _, w := range words {
 		for i, p := range w {
 			values := []string{p.text}
 			switch p.kind {
-			case bare:
-				if strings.ContainsAny(p.text, "*?") && visible {
-					return nil, r.stop("what the wildcard stands for depends on files: %s", p.text)
-				}
 			case translated:
 				if lang := r.ctx.vars["lang"]; lang != (value{}) {
 					return nil, r.stop("the text may be translated")
@@ -280,16 +284,25 @@ func (r *run) expand(words []word, visible bool) ([]string, error) {
 			}
 			for n, v := range values {
 				if n > 0 {
-					end()
+					if err := end(); err != nil {
+						return nil, err
+					}
 				}
 				if size += len(v) + 1; size > maxCommand {
 					return nil, r.stop("the command is too long")
 				}
 				arg.WriteString(v)
+				if p.kind == bare || p.kind == variable {
+					pattern.WriteString(v)
+				} else {
+					pattern.WriteString(escapePattern(v))
+				}
 				open = open || v != "" || p.kind == quoted
 			}
 		}
-		end()
+		if err := end(); err != nil {
+			return nil, err
+		}
 	}
 	return args, nil
 }
@@ -468,6 +481,7 @@ func (r *run) execute(args []string, b *block, said *call) (status, error) {
 		r.set(name, text)
 		return succeeded, nil
 	}
+	r.wildcards = r.wildcards || slices.Equal(args, []string{"insmod", "regexp"})
 	for i, a := range args { // probe --set=x, regexp --set=1:x, search --set x
 		name, ok := strings.CutPrefix(a, "--set=")
 		if next := i + 1; (a == "--set" || a == "-s") && next < len(args) {

@@ -6,14 +6,21 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
-// noDisk has no files.
+// noDisk has no files but one, which every Linux has.
 type noDisk struct{}
 
-func (noDisk) Read(string) ([]byte, bool)   { return nil, false }
-func (noDisk) List(string) ([]string, bool) { return nil, false }
-func (noDisk) Builtin(string) bool          { return false }
+func (noDisk) Read(string) ([]byte, bool)    { return nil, false }
+func (noDisk) Time(string) (time.Time, bool) { return time.Time{}, false }
+func (noDisk) Builtin(module string) bool    { return module == "regexp" }
+func (noDisk) List(folder string) (names []string, ordered bool) {
+	if folder == "/proc/" {
+		names = []string{"version"}
+	}
+	return names, false
+}
 
 // commands runs a script that asks for nothing.
 func commands(t *testing.T, text []byte) []string {
