@@ -90,8 +90,8 @@ func fatOf(name string, content []byte) []byte {
 	boot[510], boot[511] = 0x55, 0xaa
 	table, root, data := make([]byte, sector), make([]byte, sector), make([]byte, clusters*sector)
 	put := func(n, v int) {
-		at, old := n+n/2, 0
-		old = int(table[at]) | int(table[at+1])<<8
+		at := n + n/2
+		old := int(table[at]) | int(table[at+1])<<8
 		if n%2 == 1 {
 			v = v<<4 | old&0xf
 		} else {
