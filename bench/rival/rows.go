@@ -20,17 +20,17 @@ type row struct {
 }
 
 var rows = []row{
-	{what: "GetRandom, 32 bytes", times: 500, setup: plain(func(t transport.TPM, _ int) error {
+	{what: "GetRandom, 32 bytes", times: 5000, setup: plain(func(t transport.TPM, _ int) error {
 		return do(t, tpm2.GetRandom{BytesRequested: 32})
 	})},
-	{what: "PCR_Read, 8 PCRs", times: 500, setup: plain(func(t transport.TPM, _ int) error {
+	{what: "PCR_Read, 8 PCRs", times: 5000, setup: plain(func(t transport.TPM, _ int) error {
 		return do(t, tpm2.PCRRead{PCRSelectionIn: pcrs(0, 1, 2, 3, 4, 5, 6, 7)})
 	})},
-	{what: "PCR_Extend", times: 200, setup: plain(func(t transport.TPM, _ int) error {
+	{what: "PCR_Extend", times: 5000, setup: plain(func(t transport.TPM, _ int) error {
 		return do(t, tpm2.PCRExtend{PCRHandle: password(tpm2.NamedHandle{Handle: 16}), Digests: tpm2.TPMLDigestValues{
 			Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)}}}})
 	})},
-	{what: "NV_Write, 32 bytes", times: 200, variants: 2 /* so that something changes and has to be stored */, setup: writeNV},
+	{what: "NV_Write, 32 bytes", times: 2000, variants: 2 /* so that something changes and has to be stored */, setup: writeNV},
 	{what: "CreatePrimary ECC P-256", times: 4, ecc: true, setup: plain(func(t transport.TPM, _ int) error {
 		_, err := primary(t, tpm2.ECCSRKTemplate)
 		return err
@@ -52,7 +52,7 @@ var rows = []row{
 	{what: "Load RSA-2048", times: 10, setup: load(signing(tpm2.TPMAlgRSA))},
 	{what: "Quote ECC P-256", times: 10, ecc: true, setup: quote(signing(tpm2.TPMAlgECC))},
 	{what: "Quote RSA-2048", times: 10, setup: quote(signing(tpm2.TPMAlgRSA))},
-	{what: "Unseal under PolicyPCR: load, session, policy, unseal, flush", times: 50, whole: true, ecc: true, setup: unseal},
+	{what: "Unseal under PolicyPCR: load, session, policy, unseal, flush", times: 500, whole: true, ecc: true, setup: unseal},
 }
 
 func plain(play func(transport.TPM, int) error) func(transport.TPM) (func(transport.TPM, int) error, error) {
