@@ -52,8 +52,16 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s %s", c.Kind, c.Name)
 }
 
-// apply makes one change.
+// apply makes one change. An error about what is in its file names it.
 func (p *plan) apply(c Change) error {
+	err := p.change(c)
+	if err != nil && fail.KindOf(err) == fail.BadInput {
+		return fmt.Errorf("%s: %w", c, err)
+	}
+	return err
+}
+
+func (p *plan) change(c Change) error {
 	switch c.Kind {
 	case Initrd:
 		p.initrdGiven = c.Data
@@ -212,6 +220,9 @@ func (p *plan) kernel(c Change) error {
 	}
 	for _, s := range p.having(roleKernel) {
 		if s.ofQEMU() {
+			if !isLinux(c.Data) {
+				return fail.E(fail.BadInput, "no Linux kernel, and QEMU's -kernel starts nothing else").Hint("a bzImage is wanted, as /boot/vmlinuz is")
+			}
 			s.given = c.Data // and measured when all is known that goes into its header
 			return nil
 		}

@@ -190,10 +190,10 @@ func TestAKernelOfQEMUIsForetoldWithTheHeaderItWillHave(t *testing.T) {
 			t.Errorf("%v, PCRs %s change", got, changed(f))
 		}
 	})
-	t.Run("what QEMU cannot load is refused", func(t *testing.T) {
+	t.Run("what QEMU cannot load is refused by its name", func(t *testing.T) {
 		m := machineOf(t, now.record(t), roots(t, nil))
-		_, err := m.Predict(predict.Future{Changes: []predict.Change{{Kind: predict.Kernel, Data: synth.NewKernel("1")}}})
-		if err == nil || fail.KindOf(err) != fail.BadInput {
+		_, err := m.Predict(predict.Future{Changes: []predict.Change{{Kind: predict.Kernel, Name: "kernel.efi", Data: synth.NewKernel("1")}}})
+		if err == nil || fail.KindOf(err) != fail.BadInput || !strings.HasPrefix(err.Error(), "kernel kernel.efi: ") {
 			t.Error(err)
 		}
 	})
