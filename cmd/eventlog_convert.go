@@ -1,8 +1,11 @@
 package cmd
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,19 +57,14 @@ func (d convertDoc) Table(t *out.Table) {
 	}
 }
 
-// encodings are the formats a log is written in.
-var encodings = map[eventlog.Format]func(*eventlog.Log) ([]byte, error){
-	eventlog.FormatAgile:   (*eventlog.Log).WriteAgile,
-	eventlog.FormatCELJSON: (*eventlog.Log).WriteCELJSON,
-	eventlog.FormatCELCBOR: func(l *eventlog.Log) ([]byte, error) { return l.WriteCELCBOR(), nil },
-	eventlog.FormatCELTLV:  func(l *eventlog.Log) ([]byte, error) { return l.WriteCELTLV(), nil },
-}
-
 func (a *app) eventlogConvertCommand() *cobra.Command {
 	var logs logFlags
 	var to, target string
 	var force, anonymise bool
-	names := []string{string(eventlog.FormatAgile), string(eventlog.FormatCELJSON), string(eventlog.FormatCELCBOR), string(eventlog.FormatCELTLV)}
+	var names []string
+	for _, format := range eventlog.Written {
+		names = append(names, string(format))
+	}
 	return a.command(verb{
 		use:   "convert [FILE] --to FORMAT --out-file FILE",
 		short: "write a log in another format",
@@ -93,9 +91,8 @@ a name only a person can see.`,
 			f.BoolVar(&force, "force", false, "replace the file if it exists")
 		},
 		run: func(_ context.Context, args []string) (out.Doc, error) {
-			encode := encodings[eventlog.Format(to)]
 			switch {
-			case encode == nil:
+			case !slices.Contains(names, to):
 				return nil, fail.E(fail.Usage, "there is no format %q to convert to", to).Hint("--to takes %s", strings.Join(names, ", "))
 			case target == "":
 				return nil, fail.E(fail.Usage, "where to? --out-file is missing")
@@ -109,15 +106,43 @@ a name only a person can see.`,
 				log, doc.Blanked = log.Anonymise()
 				doc.Left = log.Left()
 			}
-			data, err := encode(log)
-			if err != nil {
+			doc.Size, err = writeLog(log, eventlog.Format(to), target, force)
+			switch {
+			case fail.KindOf(err) == fail.Unsupported: // it is about the log
 				return nil, fmt.Errorf("%s: %w", source, err)
-			}
-			if err := file.Write(target, data, file.Shared, force); err != nil {
+			case err != nil:
 				return nil, err
 			}
-			doc.Size = len(data)
 			return doc, nil
 		},
 	})
+}
+
+// writeLog writes a log to a file, which appears only when it is whole, and tells its size in bytes.
+func writeLog(log *eventlog.Log, format eventlog.Format, path string, force bool) (size int, err error) {
+	target, err := file.Create(path, file.Shared, force)
+	if err != nil {
+		return 0, err
+	}
+	defer target.Abort()
+	text := bufio.NewWriterSize(counter{target, &size}, 1<<16)
+	if err = log.Write(text, format); err == nil {
+		err = text.Flush()
+	}
+	if err == nil {
+		err = target.Commit()
+	}
+	return size, err
+}
+
+// counter counts what is written.
+type counter struct {
+	io.Writer
+	n *int
+}
+
+func (c counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	*c.n += n
+	return n, err
 }

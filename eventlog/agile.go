@@ -1,34 +1,44 @@
 package eventlog
 
 import (
+	"iter"
+
 	"github.com/vtpmctl/vtpmctl/internal/fail"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// WriteAgile renders the log as a crypto-agile TCG log, without padding: events that only other formats can hold make it
-// fail. A log without a header gets one that declares its banks.
-func (l *Log) WriteAgile() ([]byte, error) {
-	w := wire.NewLE()
-	events := l.Events
-	if l.Format != FormatAgile && !startsAgile(events) {
-		w.U32(0).U32(uint32(EVNoAction)).Bytes(make([]byte, SHA1.Size())).Sized32(agileHeader(l.Banks))
-	} else if len(events) > 0 {
-		w.U32(events[0].PCR).U32(uint32(events[0].Type)).Bytes(make([]byte, SHA1.Size())).Sized32(events[0].Data)
-		events = events[1:]
-	}
-	for i := range events {
-		e := &events[i]
-		if e.Content != ContentPCClient {
-			return nil, fail.E(fail.Unsupported, "event %d is no PC Client event: a TCG log cannot hold it", e.Number).
-				Hint("convert to one of the CEL encodings")
+// agileRecords are those of a crypto-agile TCG log, without padding: events that only other formats can hold make it fail.
+// A log without a Spec ID event gets one.
+func (l *Log) agileRecords() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		w := wire.NewLE()
+		events := l.Events
+		if l.Format != FormatAgile && !startsAgile(events) {
+			w.U32(0).U32(uint32(EVNoAction)).Bytes(make([]byte, SHA1.Size())).Sized32(agileHeader(l.Banks))
+		} else if len(events) > 0 {
+			w.U32(events[0].PCR).U32(uint32(events[0].Type)).Bytes(make([]byte, SHA1.Size())).Sized32(events[0].Data)
+			events = events[1:]
 		}
-		w.U32(e.PCR).U32(uint32(e.Type)).U32(uint32(e.Digests.Len()))
-		for d := range e.Digests.All() {
-			w.U16(uint16(d.Alg)).Bytes(d.Value)
+		if !yield(w.Out(), nil) {
+			return
 		}
-		w.Sized32(e.Data)
+		for i := range events {
+			e := &events[i]
+			if e.Content != ContentPCClient {
+				yield(nil, fail.E(fail.Unsupported, "event %d is no PC Client event: a TCG log cannot hold it", e.Number).
+					Hint("convert to one of the CEL encodings"))
+				return
+			}
+			w.Reset()
+			w.U32(e.PCR).U32(uint32(e.Type)).U32(uint32(e.Digests.Len()))
+			for d := range e.Digests.All() {
+				w.U16(uint16(d.Alg)).Bytes(d.Value)
+			}
+			if !yield(w.Sized32(e.Data).Out(), nil) {
+				return
+			}
+		}
 	}
-	return w.Out(), nil
 }
 
 // startsAgile tells whether the first event is the header of a crypto-agile log, as in a CEL made from one.

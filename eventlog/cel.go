@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -220,30 +221,31 @@ func (e *Event) checkContent() (Check, bool) {
 	return Check{Binding: Broken, Note: "the digest is not that of the " + name}, true
 }
 
-// WriteCELJSON renders the log as CEL-JSON, one record a line in one array, as systemd-pcrlock does.
-func (l *Log) WriteCELJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString("[")
-	numbers := make(map[uint32]uint64)
-	for i := range l.Events {
-		record, err := l.Events[i].celRecord()
-		if err != nil {
-			return nil, err
+// celJSONRecords are those of a CEL-JSON log, one a line in one array, as systemd-pcrlock writes it.
+func (l *Log) celJSONRecords() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		before := "["
+		numbers := make(map[uint32]uint64)
+		for i := range l.Events {
+			record, err := l.Events[i].celRecord()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			record.Recnum = numbers[l.Events[i].PCR] // a record number counts within its register
+			numbers[l.Events[i].PCR]++
+			line, err := json.Marshal(record)
+			if !yield(append([]byte(before+"\n"), line...), err) || err != nil {
+				return
+			}
+			before = ","
 		}
-		record.Recnum = numbers[l.Events[i].PCR] // a record number counts within its register
-		numbers[l.Events[i].PCR]++
-		line, err := json.Marshal(record)
-		if err != nil {
-			return nil, err
+		if len(l.Events) == 0 {
+			yield([]byte("[\n]\n"), nil)
+			return
 		}
-		if i > 0 {
-			b.WriteString(",")
-		}
-		b.WriteString("\n")
-		b.Write(line)
+		yield([]byte("\n]\n"), nil)
 	}
-	b.WriteString("\n]\n")
-	return b.Bytes(), nil
 }
 
 func (e *Event) celRecord() (*celRecord, error) {

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -123,32 +124,37 @@ func (e *Event) setTLV(kind uint8, body []byte) {
 	e.Content, e.Type, e.Data = ContentOther, EventType(kind), body
 }
 
-// WriteCELTLV renders the log as CEL-TLV.
-func (l *Log) WriteCELTLV() []byte {
-	w := wire.NewBE()
+// celTLVRecords are those of a CEL-TLV log.
+func (l *Log) celTLVRecords() iter.Seq2[[]byte, error] {
 	put := func(w *wire.Writer, kind uint8, value []byte) { w.U8(kind).Sized32(value) }
 	number := func(n uint64) []byte { return wire.NewBE().U64(n).Out() }
-	counts := make(map[uint32]uint64)
-	for i := range l.Events {
-		e := &l.Events[i]
-		put(w, celRecnum, number(counts[e.PCR]))
-		counts[e.PCR]++
-		register := uint8(celPCR)
-		if e.Content == ContentNV {
-			register = celNVIndex
-		}
-		put(w, register, wire.NewBE().U32(e.PCR).Out())
-		digests := wire.NewBE()
-		for d := range e.Digests.All() {
-			if d.Alg <= 0xff { // the type of a digest is its algorithm, in one byte
-				put(digests, uint8(d.Alg), d.Value)
+	return func(yield func([]byte, error) bool) {
+		w := wire.NewBE()
+		counts := make(map[uint32]uint64)
+		for i := range l.Events {
+			e := &l.Events[i]
+			w.Reset()
+			put(w, celRecnum, number(counts[e.PCR]))
+			counts[e.PCR]++
+			register := uint8(celPCR)
+			if e.Content == ContentNV {
+				register = celNVIndex
+			}
+			put(w, register, wire.NewBE().U32(e.PCR).Out())
+			digests := wire.NewBE()
+			for d := range e.Digests.All() {
+				if d.Alg <= 0xff { // the type of a digest is its algorithm, in one byte
+					put(digests, uint8(d.Alg), d.Value)
+				}
+			}
+			put(w, celDigests, digests.Out())
+			kind, body := e.tlvContent()
+			put(w, kind, body)
+			if !yield(w.Out(), nil) {
+				return
 			}
 		}
-		put(w, celDigests, digests.Out())
-		kind, body := e.tlvContent()
-		put(w, kind, body)
 	}
-	return w.Out()
 }
 
 func (e *Event) tlvContent() (kind uint8, body []byte) {

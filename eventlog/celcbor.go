@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"errors"
+	"iter"
 
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
@@ -198,33 +199,41 @@ func (e *Event) setCBOR(r *wire.Reader, data []byte, kind uint64) {
 	}
 }
 
-// WriteCELCBOR renders the log as CEL-CBOR, one array of records.
-func (l *Log) WriteCELCBOR() []byte {
-	w := wire.NewBE()
-	cborPut(w, cborArray, uint64(len(l.Events)))
-	counts := make(map[uint32]uint64)
-	for i := range l.Events {
-		e := &l.Events[i]
-		register := uint64(celPCR)
-		if e.Content == ContentNV {
-			register = celNVIndex
+// celCBORRecords are those of a CEL-CBOR log, one array of records.
+func (l *Log) celCBORRecords() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		w := wire.NewBE()
+		cborPut(w, cborArray, uint64(len(l.Events)))
+		if !yield(w.Out(), nil) {
+			return
 		}
-		cborPut(w, cborMap, 5)
-		for _, n := range []uint64{celRecnum, counts[e.PCR], register, uint64(e.PCR), celDigests} {
-			cborPut(w, cborUint, n)
+		counts := make(map[uint32]uint64)
+		for i := range l.Events {
+			e := &l.Events[i]
+			register := uint64(celPCR)
+			if e.Content == ContentNV {
+				register = celNVIndex
+			}
+			w.Reset()
+			cborPut(w, cborMap, 5)
+			for _, n := range []uint64{celRecnum, counts[e.PCR], register, uint64(e.PCR), celDigests} {
+				cborPut(w, cborUint, n)
+			}
+			counts[e.PCR]++
+			cborPut(w, cborArray, uint64(e.Digests.Len()))
+			for d := range e.Digests.All() {
+				cborPut(w, cborMap, 2)
+				cborPut(w, cborUint, 0)
+				cborPut(w, cborUint, uint64(d.Alg))
+				cborPut(w, cborUint, 1)
+				cborString(w, cborBytes, d.Value)
+			}
+			e.putCBOR(w)
+			if !yield(w.Out(), nil) {
+				return
+			}
 		}
-		counts[e.PCR]++
-		cborPut(w, cborArray, uint64(e.Digests.Len()))
-		for d := range e.Digests.All() {
-			cborPut(w, cborMap, 2)
-			cborPut(w, cborUint, 0)
-			cborPut(w, cborUint, uint64(d.Alg))
-			cborPut(w, cborUint, 1)
-			cborString(w, cborBytes, d.Value)
-		}
-		e.putCBOR(w)
 	}
-	return w.Out()
 }
 
 func (e *Event) putCBOR(w *wire.Writer) {

@@ -151,12 +151,8 @@ func TestRecordsOfOtherKindsInACEL(t *testing.T) {
 	if want.Events != 2 || want.Missing != 0 {
 		t.Errorf("%+v", want)
 	}
-	text, err := log.WriteCELJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, again := range map[string][]byte{"CBOR": log.WriteCELCBOR(), "TLV": log.WriteCELTLV(), "JSON": text} {
-		back := mustParse(t, again)
+	for _, name := range cel {
+		back := mustParse(t, written(t, log, name))
 		if len(back.Events) != 3 || !back.Complete() || !slices.Equal(back.Replay().Bank(eventlog.SHA256).PCR(13).Value, want.Value) {
 			t.Errorf("%s: %d events, %v", name, len(back.Events), back.Notes)
 		}

@@ -206,6 +206,9 @@ func (w *Writer) Sized32(b []byte) *Writer { return w.U32(uint32(len(b))).Bytes(
 // Grow makes room for n more bytes at once. It only saves time.
 func (w *Writer) Grow(n int) *Writer { w.data = slices.Grow(w.data, n); return w }
 
+// Reset forgets what was written and keeps the room: what Out returned is overwritten.
+func (w *Writer) Reset() *Writer { w.data = w.data[:0]; return w }
+
 // Len is the number of bytes written.
 func (w *Writer) Len() int { return len(w.data) }
 

@@ -7,6 +7,7 @@
 package baseline
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -97,8 +98,9 @@ func (b *Baseline) file() (*file, error) {
 	if b.log == nil || len(b.log.Events) == 0 {
 		return f, nil
 	}
-	var err error
-	f.Events, err = b.log.WriteCELJSON()
+	var events bytes.Buffer
+	err := b.log.Write(&events, eventlog.FormatCELJSON)
+	f.Events = events.Bytes()
 	return f, err
 }
 
