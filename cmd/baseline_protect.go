@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"io"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/spf13/pflag"
@@ -61,18 +62,12 @@ func (o *protectFlags) write(ctx context.Context, a *app, t tpm.Conn, b *baselin
 	if err != nil {
 		return err
 	}
-	p, err := file.Create(path, file.Shared, true)
-	if err != nil {
-		return err
-	}
-	defer p.Abort()
-	if _, err := p.Write(text); err != nil {
-		return err
-	}
-	if err := o.writeAnchor(ctx, a, t, b); err != nil {
-		return err
-	}
-	return p.Commit()
+	return file.Fill(path, file.Shared, true, func(w io.Writer) error {
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		return o.writeAnchor(ctx, a, t, b)
+	})
 }
 
 func (o *protectFlags) writeAnchor(ctx context.Context, a *app, t tpm.Conn, b *baseline.Baseline) error {

@@ -120,18 +120,13 @@ a name only a person can see.`,
 
 // writeLog writes a log to a file, which appears only when it is whole, and tells its size in bytes.
 func writeLog(log *eventlog.Log, format eventlog.Format, path string, force bool) (size int, err error) {
-	target, err := file.Create(path, file.Shared, force)
-	if err != nil {
-		return 0, err
-	}
-	defer target.Abort()
-	text := bufio.NewWriterSize(counter{target, &size}, 1<<16)
-	if err = log.Write(text, format); err == nil {
-		err = text.Flush()
-	}
-	if err == nil {
-		err = target.Commit()
-	}
+	err = file.Fill(path, file.Shared, force, func(w io.Writer) error {
+		text := bufio.NewWriterSize(counter{w, &size}, 1<<16)
+		if err := log.Write(text, format); err != nil {
+			return err
+		}
+		return text.Flush()
+	})
 	return size, err
 }
 

@@ -49,15 +49,7 @@ func writeFile(input, path string, force bool, write func(io.Writer) error) erro
 			return fail.E(fail.Usage, "%s is input and output at once", path).Hint("name another output file")
 		}
 	}
-	w, err := file.Create(path, file.Secret, force)
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	if err := write(w); err != nil {
-		return err
-	}
-	return w.Commit()
+	return file.Fill(path, file.Secret, force, write)
 }
 
 // readStart reads at most limit bytes from the start of a file or a disk.

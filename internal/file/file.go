@@ -95,15 +95,25 @@ func (p *Pending) Abort() {
 	os.Remove(p.f.Name())
 }
 
-// Write writes data to path as Create and Commit do.
-func Write(path string, data []byte, mode Mode, force bool) error {
+// Fill lets write fill the file at path, as Create and Commit do: it appears only when write succeeded.
+func Fill(path string, mode Mode, force bool, write func(io.Writer) error) error {
 	p, err := Create(path, mode, force)
 	if err != nil {
 		return err
 	}
 	defer p.Abort()
-	_, _ = p.Write(data) // Commit tells an error
+	if err := write(p); err != nil {
+		return err
+	}
 	return p.Commit()
+}
+
+// Write writes data to path as Fill does.
+func Write(path string, data []byte, mode Mode, force bool) error {
+	return Fill(path, mode, force, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }
 
 // Read reads a whole file of at most limit bytes; "-" is stdin.

@@ -2,6 +2,8 @@ package file_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,6 +33,21 @@ func TestWriteNeverReplacesUnlessForced(t *testing.T) {
 	}
 	if info, _ := os.Stat(path); runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+func TestWhatCouldNotBeFilledIsNotThere(t *testing.T) {
+	dir := t.TempDir()
+	broken := errors.New("half of it")
+	err := file.Fill(filepath.Join(dir, "out"), file.Shared, false, func(w io.Writer) error {
+		if _, err := w.Write([]byte("half")); err != nil {
+			return err
+		}
+		return broken
+	})
+	entries, readErr := os.ReadDir(dir)
+	if !errors.Is(err, broken) || readErr != nil || len(entries) != 0 {
+		t.Errorf("%v; %v, %v", err, entries, readErr)
 	}
 }
 
