@@ -150,15 +150,15 @@ func list[T any](c *coder, v *[]T, limit int, each func(*T)) {
 	n := uint32(len(*v))
 	c.u32(&n)
 	c.require(uint64(n) <= uint64(limit), rcSize)
-	if c.err() != nil {
-		return
-	}
 	if c.reading() {
+		if c.r.Err() != nil {
+			return
+		}
 		*v = make([]T, n)
 	}
 	for i := range *v {
 		each(&(*v)[i])
-		if c.err() != nil {
+		if c.reading() && c.r.Err() != nil {
 			return
 		}
 	}

@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // command is one row of the command table: all that dispatch, authorization, parameter encryption and
@@ -21,6 +18,7 @@ type command struct {
 	encryptOut bool // the first response parameter may be encrypted
 	needAuth   int  // how many of the handles need an authorization; those come first
 	input      reflect.Type
+	output     reflect.Type
 	call       func(t *TPM, input any) (output any, err error)
 }
 
@@ -61,7 +59,7 @@ func on[I, O any](cc uint32, function func(*TPM, I) (O, error), set ...flags) *c
 
 // describe reads off the types of a command's input and output what the table says of it.
 func describe(in, out reflect.Type) *command {
-	cmd := &command{input: in}
+	cmd := &command{input: in, output: out}
 	for i := range in.NumField() {
 		if tag, ok := in.Field(i).Tag.Lookup("tpm"); ok {
 			cmd.handles = append(cmd.handles, parseHandleSpec(tag))
@@ -82,84 +80,10 @@ func describe(in, out reflect.Type) *command {
 	return cmd
 }
 
-// run decodes the parameters, calls the function and encodes what it returns.
-func (x *execution) run(t *TPM) error {
-	input := reflect.New(x.input)
-	if err := x.decodeInput(t, input.Elem()); err != nil {
-		return err
-	}
-	output, err := x.call(t, input.Interface())
-	if err != nil {
-		return err
-	}
-	out := reflect.ValueOf(output)
-	if out.IsNil() {
-		out = reflect.New(out.Type().Elem())
-	}
-	x.encodeOutput(out.Elem())
-	return nil
-}
-
 // isTPM2B tells whether a parameter is a sized buffer, the only thing that parameter encryption covers.
 func isTPM2B(t reflect.Type) bool {
 	_, boxed := reflect.New(t).Interface().(interface{ boxed() })
 	return boxed || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
-}
-
-// decodeInput fills the fields of a command's input. Errors carry the number of the parameter.
-func (x *execution) decodeInput(t *TPM, in reflect.Value) error {
-	for i, h := range x.handles {
-		in.Field(i).SetUint(uint64(h))
-	}
-	x.in = *wire.BE(x.params)
-	c := &coder{r: &x.in, maxRSA: t.profile.MaxRSA}
-	for i := len(x.handles); i < in.NumField(); i++ {
-		codeField(c, in.Field(i))
-		if err := c.err(); err != nil {
-			return err.(rc).param(i + 1 - len(x.handles))
-		}
-	}
-	if c.r.Len() != 0 {
-		return rcSize
-	}
-	return nil
-}
-
-// encodeOutput writes the response's handle, if it has one, and its parameters.
-func (x *execution) encodeOutput(out reflect.Value) {
-	first := 0
-	if x.returns {
-		x.out.U32(uint32(out.Field(0).Uint()))
-		first = 1
-	}
-	if x.tag == stSessions {
-		x.out.U32(0) // the size of the parameters
-	}
-	x.answered = x.out.Len()
-	c := &coder{w: &x.out}
-	for i := first; i < out.NumField(); i++ {
-		codeField(c, out.Field(i))
-	}
-}
-
-// codeField codes one parameter: an integer, or a structure that codes itself.
-func codeField(c *coder, v reflect.Value) {
-	switch p := v.Addr().Interface().(type) {
-	case *uint8:
-		c.u8(p)
-	case *uint16:
-		c.u16(p)
-	case *uint32:
-		c.u32(p)
-	case *uint64:
-		c.u64(p)
-	case *handle:
-		c.u32((*uint32)(p))
-	case codable:
-		p.code(c)
-	default:
-		panic(fmt.Sprintf("engine: parameter type %s cannot be coded", v.Type()))
-	}
 }
 
 // role is the authorization that the use of a handle needs (part 1, 19.2).

@@ -10,8 +10,7 @@ import (
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
-// execution is a command in progress, as the checks of authorization see it. It is one piece of memory with room for what a
-// command can have, which the next command uses again: a short one takes little longer than a few allocations.
+// execution is a command in progress, as the checks of authorization see it.
 type execution struct {
 	*command
 	tag      uint16
@@ -25,10 +24,17 @@ type execution struct {
 	flush    []handle    // objects that end with the command
 	stores   bool        // this time it changes what is stored, against its flagFleeting
 
-	in         wire.Reader
-	handleRoom [3]handle
-	authRoom   [maxSessions]authorization
-	listRoom   [maxSessions]*authorization
+	in    wire.Reader
+	coder coder // of the parameters
+}
+
+// memory is what all commands of a TPM run in, one after the other: a short one takes little longer than a few allocations.
+type memory struct {
+	execution      execution
+	handles        [3]handle
+	sessions       [maxSessions]*authorization
+	authorizations [maxSessions]authorization
+	frames         [ccLast - ccFirst + 1]*frame // by command code
 }
 
 // headerSize is that of every command and response: tag, size, code.
@@ -111,8 +117,10 @@ func (t *TPM) leavesStored(x *execution) bool {
 
 // header reads the fixed start of a command and finds its row in the table.
 func (t *TPM) header(cmd []byte) (*execution, error) {
-	x := &t.running
-	*x = execution{in: *wire.BE(cmd), out: *wire.AppendBE(append(x.out.Out()[:0], make([]byte, headerSize)...))}
+	x := &t.memory.execution
+	out := append(x.out.Out()[:0], make([]byte, headerSize)...)
+	*x = execution{}
+	x.in, x.out = *wire.BE(cmd), *wire.AppendBE(out)
 	tag := x.in.U16()
 	if x.in.Err() != nil {
 		return nil, rcInsufficient
@@ -136,7 +144,7 @@ func (t *TPM) header(cmd []byte) (*execution, error) {
 	if t.started == (cc == ccStartup) {
 		return nil, rcInitialize
 	}
-	x.tag, x.handles, x.sessions = tag, x.handleRoom[:0], x.listRoom[:0]
+	x.tag, x.handles, x.sessions = tag, t.memory.handles[:0], t.memory.sessions[:0]
 	return x, nil
 }
 

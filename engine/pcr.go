@@ -139,14 +139,22 @@ func (t *TPM) localityIn(mask uint8) bool { return t.locality < 8 && mask>>t.loc
 func (t *TPM) availablePCRs(sel pcrSelection) pcrSelection {
 	out := slices.Clone(sel)
 	for i := range out {
-		b := t.bank(out[i].Alg)
-		for p := range out[i].pcrs() {
-			if b == nil || b.Values[p] == nil {
-				out[i].Mask &^= 1 << p
-			}
-		}
+		out[i].Mask &= t.bank(out[i].Alg).mask()
 	}
 	return out
+}
+
+// mask has a bit for each PCR that the bank has; no bank has none.
+func (b *pcrValues) mask() (mask uint32) {
+	if b == nil {
+		return 0
+	}
+	for i, v := range b.Values {
+		if v != nil {
+			mask |= 1 << i
+		}
+	}
+	return mask
 }
 
 // pcrDigest is the digest of the selected PCRs in the order of the selection, and the selection that was found.
@@ -215,7 +223,12 @@ type pcrReadOut struct {
 
 // pcrRead is TPM2_PCR_Read: the first eight of the selected PCRs, and which those are.
 func (t *TPM) pcrRead(in *pcrReadIn) (*pcrReadOut, error) {
-	out := &pcrReadOut{t.ram.PCRCounter, t.availablePCRs(in.Selection), make(digestList, 0, 8)}
+	var answer struct { // in one piece of memory
+		pcrReadOut
+		digests [8]digest2B
+	}
+	out := &answer.pcrReadOut
+	*out = pcrReadOut{t.ram.PCRCounter, t.availablePCRs(in.Selection), answer.digests[:0]}
 	for i := range out.Selection {
 		s := &out.Selection[i]
 		bank := t.bank(s.Alg)

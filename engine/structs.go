@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"iter"
 	"math/bits"
 	"slices"
@@ -141,12 +142,13 @@ func (s *pcrBank) code(c *coder) {
 	if c.err() != nil {
 		return
 	}
-	for i := range s.Size {
-		b := byte(s.Mask >> (8 * i))
-		c.u8(&b)
-		if c.reading() {
-			s.Mask |= uint32(b) << (8 * i)
-		}
+	var mask [4]byte
+	if c.reading() {
+		copy(mask[:], c.r.Bytes(pcrSelectBytes))
+		s.Mask = binary.LittleEndian.Uint32(mask[:])
+	} else {
+		binary.LittleEndian.PutUint32(mask[:], s.Mask)
+		c.w.Bytes(mask[:pcrSelectBytes])
 	}
 }
 

@@ -61,7 +61,7 @@ type TPM struct {
 	hcrtm     map[uint16][]byte // what a _TPM_Hash sequence before TPM2_Startup makes of PCR 0, by bank
 	exclusive handle
 	cmd       *execution // the command in progress
-	running   execution  // its memory
+	memory    memory     // that it runs in
 	stamp     time.Time  // when clocks were last advanced
 	ran       bool       // the state that was loaded is that of a TPM whose clocks went on after it was written
 	safeAt    uint64     // where Clock is safe again when nv.ClockUnsafe says that it was not
