@@ -409,25 +409,14 @@ func (s *FileStore) replaceFile(name string, data []byte) (err error) {
 			err = storeError(s.path(name), err)
 		}
 	}()
-	f, err := s.create(temp)
+	err = s.put(temp, data)
 	if errors.Is(err, fs.ErrExist) { // what a crash left: its mode and its other names are not known to be ours
 		if err := s.root.Remove(temp); err != nil {
 			return err
 		}
-		f, err = s.create(temp)
+		err = s.put(temp, data)
 	}
 	if err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := s.rename(temp, name); err != nil {

@@ -50,7 +50,12 @@ func (m *mark) get() (uint64, error) {
 }
 
 func (m *mark) set(generation uint64) error {
-	if _, err := m.file.WriteAt(fmt.Appendf(nil, "%020d\n", generation), 0); err != nil {
+	text := [markSize]byte{markSize - 1: '\n'}
+	for i := markSize - 2; i >= 0; i-- {
+		text[i] = '0' + byte(generation%10)
+		generation /= 10
+	}
+	if _, err := m.file.WriteAt(text[:], 0); err != nil {
 		return storeError(m.path, err)
 	}
 	return nil
