@@ -1,14 +1,18 @@
 package engine
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/vtpmctl/vtpmctl/internal/wire"
+)
 
 // What the tests of the file store look at from outside.
 var (
 	EncodeStateHeaderForTest = func(rounds uint32, salt, seed []byte) []byte {
-		return encodeStateHeader(keySource{kind: keyPassphrase, rounds: rounds, salt: salt}, seed, 7)
+		return headerForTest(keySource{kind: keyPassphrase, rounds: rounds, salt: salt}, seed, 7)
 	}
 	FinishStateFileForTest = func(header, sealed []byte) []byte {
-		return finishStateFile(header, len(sealed), func(dst []byte) []byte { return append(dst, sealed...) })
+		return finishStateFile(wire.AppendBE(header), len(sealed), func(dst []byte) []byte { return append(dst, sealed...) })
 	}
 	DecodeStateFileForTest = func(raw []byte) (again []byte, err error) {
 		f, err := decodeStateFile(raw)
@@ -18,9 +22,15 @@ var (
 		if !bytes.HasPrefix(f.header, append([]byte(stateMagic), 0, fileVersion)) {
 			return raw, nil // nobody writes that version any more
 		}
-		return FinishStateFileForTest(encodeStateHeader(f.key, f.seed, f.generation), f.sealed), nil
+		return FinishStateFileForTest(headerForTest(f.key, f.seed, f.generation), f.sealed), nil
 	}
 )
+
+func headerForTest(k keySource, seed []byte, generation uint64) []byte {
+	w := wire.NewBE()
+	writeStateHeader(w, k, seed, generation)
+	return w.Out()
+}
 
 // StoredForTest tells whether the store has all that a crash must not lose.
 func StoredForTest(t *TPM) bool {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
+	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
 // The files of a state folder.
@@ -59,6 +60,7 @@ type FileStore struct {
 	keyed      keySource  // how the master key comes from the passphrase or key file
 	master     *crypt.KDF // under the master key; nil until the state was loaded or first saved
 	generation uint64     // of the state that was loaded or saved last
+	room       []byte     // that the state file is put together in
 }
 
 // OpenFileStore opens or makes the state folder dir and waits, as long as ctx allows, until no other process holds it.
@@ -195,10 +197,11 @@ func (s *FileStore) Save(blob []byte) error {
 			return err
 		}
 	}
-	raw, err := encodeStateFile(s.keyed, s.master, s.generation+1, blob)
+	raw, err := encodeStateFile(s.room, s.keyed, s.master, s.generation+1, blob)
 	if err != nil {
 		return storeError(s.path(stateName), err)
 	}
+	s.room = raw
 	if err := s.replaceFile(stateName, raw); err != nil {
 		return err
 	}
@@ -305,7 +308,7 @@ func (s *FileStore) seal(blob []byte, portable bool) ([]byte, error) {
 	if portable && s.keyed.kind == keyHost {
 		return blob, nil
 	}
-	return encodeStateFile(s.keyed, s.master, 0, blob)
+	return encodeStateFile(nil, s.keyed, s.master, 0, blob)
 }
 
 // unseal opens what seal made under the same passphrase or key, here or in another folder.
@@ -333,17 +336,20 @@ func (f *stateFile) open(master *crypt.KDF) ([]byte, error) {
 	return aead.Open(f.sealed[:0], nonce, f.sealed, f.header)
 }
 
-// encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed.
-func encodeStateFile(k keySource, master *crypt.KDF, generation uint64, blob []byte) ([]byte, error) {
-	seed := make([]byte, fileSeedSize)
-	rand.Read(seed)
-	header := encodeStateHeader(k, seed, generation)
-	aead, nonce := sealer(master, seed)
+// encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed. It puts the file together in room, or
+// in more if that is not enough.
+func encodeStateFile(room []byte, k keySource, master *crypt.KDF, generation uint64, blob []byte) ([]byte, error) {
+	var seed [fileSeedSize]byte
+	rand.Read(seed[:])
+	aead, nonce := sealer(master, seed[:])
+	w := wire.AppendBE(room[:0])
+	writeStateHeader(w, k, seed[:], generation)
+	header := w.Len()
 	size := len(blob) + aead.Overhead()
-	if len(header)+4+size+sha256.Size > maxStateFile {
+	if header+4+size+sha256.Size > maxStateFile {
 		return nil, fmt.Errorf("a state of %d bytes is too large", len(blob))
 	}
-	return finishStateFile(header, size, func(dst []byte) []byte { return aead.Seal(dst, nonce, blob, header) }), nil
+	return finishStateFile(w, size, func(file []byte) []byte { return aead.Seal(file, nonce, blob, file[:header]) }), nil
 }
 
 func sealer(master *crypt.KDF, seed []byte) (cipher.AEAD, []byte) {

@@ -285,7 +285,7 @@ func (t *TPM) save(f *fleeting) error {
 	if err := t.store.Save(blob); err != nil {
 		return fmt.Errorf("save the TPM's state: %w", err)
 	}
-	t.saved, t.scratch = lasting, nil // the store may keep what it was given
+	t.saved, t.stored, t.scratch = lasting, blob, t.stored
 	t.anchor, t.owed = anchor, false
 	return nil
 }

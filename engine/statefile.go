@@ -66,17 +66,15 @@ type stateFile struct {
 
 var errStateVersion = errors.New("the state was written by a newer release")
 
-func encodeStateHeader(k keySource, seed []byte, generation uint64) []byte {
-	w := wire.NewBE().Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt)
-	return w.Bytes(seed).U64(generation).Out()
+func writeStateHeader(w *wire.Writer, k keySource, seed []byte, generation uint64) {
+	w.Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt).Bytes(seed).U64(generation)
 }
 
-// finishStateFile puts a state file together; seal appends the n bytes of the encrypted state to what it is given.
-func finishStateFile(header []byte, n int, seal func(dst []byte) []byte) []byte {
-	out := wire.NewBE().Grow(len(header) + 4 + n + sha256.Size).Bytes(header).U32(uint32(n)).Out()
-	out = seal(out)
-	sum := sha256.Sum256(out)
-	return append(out, sum[:]...)
+// finishStateFile completes a state file behind its header; seal appends the n bytes of the encrypted state to what it is given.
+func finishStateFile(w *wire.Writer, n int, seal func(file []byte) []byte) []byte {
+	file := seal(w.Grow(4 + n + sha256.Size).U32(uint32(n)).Out())
+	sum := sha256.Sum256(file)
+	return append(file, sum[:]...)
 }
 
 // decodeStateFile takes a state file apart. It vouches for the shape and the checksum, not for the key.

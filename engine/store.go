@@ -6,7 +6,8 @@ import (
 )
 
 // Store keeps the one blob that is a TPM's state. Save must be atomic: after a crash Load returns the old blob or the
-// new one. A Store need not understand the blob, but the blob holds secrets in the clear: FileStore encrypts it.
+// new one. A Store need not understand the blob, but the blob holds secrets in the clear: FileStore encrypts it. What Save is
+// given belongs to the caller, who uses it again.
 type Store interface {
 	Load() ([]byte, error) // nil, nil when there is no state yet
 	Save([]byte) error
