@@ -29,7 +29,7 @@ type waitingConn struct {
 
 // yieldEvery is after how many commands a connection lets others run. From a goroutine that has not done so for 10 ms Go's
 // monitor thread takes the processor away, and then it wakes up every 20 µs for a while, which costs more than short commands do.
-const yieldEvery = 64
+const yieldEvery = 128
 
 // waiting takes a connection out of Go's poller. One that cannot be taken out stays as it is.
 func waiting(conn net.Conn) net.Conn {
@@ -51,13 +51,23 @@ func waiting(conn net.Conn) net.Conn {
 	}
 	conn.Close() // which takes it out of the poller; the copy is the connection now
 	syscall.SetNonblock(int(fd), false)
-	return &waitingConn{Conn: conn, file: os.NewFile(fd, "connection")}
+	c := &waitingConn{Conn: conn, file: os.NewFile(fd, "connection")}
+	if conn.LocalAddr().Network() == "unix" {
+		if q, err := quiet(c); err == nil {
+			return q
+		}
+	}
+	return c
 }
 
-func (c *waitingConn) Read(p []byte) (int, error) {
+func (c *waitingConn) yield() {
 	if c.reads++; c.reads%yieldEvery == 0 {
 		runtime.Gosched()
 	}
+}
+
+func (c *waitingConn) Read(p []byte) (int, error) {
+	c.yield()
 	return c.file.Read(p)
 }
 
