@@ -48,7 +48,7 @@ func (c *coder) since(version uint16) bool { return !c.reading() || c.version >=
 
 // err is nil or the rc of the first read that failed.
 func (c *coder) err() error {
-	if c.r == nil || c.r.Err() == nil {
+	if !c.failed() {
 		return nil
 	}
 	if code, ok := errors.AsType[rc](c.r.Err()); ok {
@@ -56,6 +56,8 @@ func (c *coder) err() error {
 	}
 	return rcInsufficient
 }
+
+func (c *coder) failed() bool { return c.r != nil && c.r.Err() != nil }
 
 // require makes a read fail with code unless ok; a write does not care.
 func (c *coder) require(ok bool, code rc) {
@@ -147,21 +149,26 @@ func (c *coder) framed(inner func()) {
 
 // list codes the count of a TPML, which must not exceed limit, and then each element.
 func list[T any](c *coder, v *[]T, limit int, each func(*T)) {
-	n := uint32(len(*v))
-	c.u32(&n)
-	c.require(uint64(n) <= uint64(limit), rcSize)
+	n := c.count(len(*v), limit)
 	if c.reading() {
-		if c.r.Err() != nil {
-			return
-		}
 		*v = make([]T, n)
 	}
 	for i := range *v {
-		each(&(*v)[i])
-		if c.reading() && c.r.Err() != nil {
+		if each(&(*v)[i]); c.failed() {
 			return
 		}
 	}
+}
+
+// count codes how many there are of something; none when there are more than limit.
+func (c *coder) count(have, limit int) int {
+	n := uint32(have)
+	c.u32(&n)
+	c.require(uint64(n) <= uint64(limit), rcSize)
+	if c.failed() {
+		return 0
+	}
+	return int(n)
 }
 
 // peekU16 is the next 16 bits, not consumed; zero when there are not that many.

@@ -2,7 +2,11 @@ package engine
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
 
+	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
 )
 
@@ -25,6 +29,22 @@ var (
 		return FinishStateFileForTest(headerForTest(f.key, f.seed, f.generation), f.sealed), nil
 	}
 )
+
+// OldStateFileForTest is what versions 1 and 2 made of a state under a key file: key and nonce from a seed of its own.
+func OldStateFileForTest(version uint16, key, seed, blob []byte) []byte {
+	w := wire.NewBE().Bytes([]byte(stateMagic)).U16(version).U16(uint16(keyHost)).U32(0).Sized16(nil).Bytes(seed)
+	if version == 2 {
+		w.U64(7)
+	}
+	master := sha256.Sum256(key)
+	k := crypt.NewKDF(crypt.AlgSHA256, master[:]).KDFa("VTPM STATE", seed, nil, 352)
+	block, _ := aes.NewCipher(k[:32])
+	aead, _ := cipher.NewGCM(block)
+	header := w.Out()
+	w.Sized32(aead.Seal(nil, k[32:], blob, header))
+	sum := sha256.Sum256(w.Out())
+	return w.Bytes(sum[:]).Out()
+}
 
 func headerForTest(k keySource, seed []byte, generation uint64) []byte {
 	w := wire.NewBE()

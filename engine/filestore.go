@@ -57,10 +57,10 @@ type FileStore struct {
 	lock       *os.File
 	mark       *mark
 	opts       FileOptions
-	keyed      keySource  // how the master key comes from the passphrase or key file
-	master     *crypt.KDF // under the master key; nil until the state was loaded or first saved
-	generation uint64     // of the state that was loaded or saved last
-	room       []byte     // that the state file is put together in
+	keyed      keySource    // how the master key comes from the passphrase or key file
+	cipher     *stateCipher // under the master key; nil until the state was loaded or first saved
+	generation uint64       // of the state that was loaded or saved last
+	room       []byte       // that the state file is put together in
 }
 
 // OpenFileStore opens or makes the state folder dir and waits, as long as ctx allows, until no other process holds it.
@@ -133,7 +133,7 @@ func (s *FileStore) Discard() error {
 	return syncDir(s.folder)
 }
 
-func (s *FileStore) forget() { s.master, s.generation = nil, 0 }
+func (s *FileStore) forget() { s.cipher, s.generation = nil, 0 }
 
 // Close lets go of the folder and forgets the key.
 func (s *FileStore) Close() error {
@@ -168,7 +168,7 @@ func (s *FileStore) Load() ([]byte, error) {
 	if err != nil {
 		return nil, s.wrongKey(file.key)
 	}
-	s.keyed, s.master, s.generation = file.key, master, file.generation
+	s.keyed, s.cipher, s.generation = file.key, freshCipher(master), file.generation
 	return blob, nil
 }
 
@@ -192,12 +192,12 @@ func (s *FileStore) read() (*stateFile, error) {
 // Save replaces the state. When it returns nil, the state is on the disk and outlives a crash; when it does not, the
 // state that was there still is.
 func (s *FileStore) Save(blob []byte) error {
-	if s.master == nil {
+	if s.cipher == nil {
 		if err := s.firstKey(); err != nil {
 			return err
 		}
 	}
-	raw, err := encodeStateFile(s.room, s.keyed, s.master, s.generation+1, blob)
+	raw, err := s.cipher.encode(s.room, s.keyed, s.generation+1, blob)
 	if err != nil {
 		return storeError(s.path(stateName), err)
 	}
@@ -234,7 +234,7 @@ func (s *FileStore) firstKey() error {
 	if err != nil {
 		return err
 	}
-	s.keyed, s.master = k, master
+	s.keyed, s.cipher = k, freshCipher(master)
 	return nil
 }
 
@@ -308,7 +308,7 @@ func (s *FileStore) seal(blob []byte, portable bool) ([]byte, error) {
 	if portable && s.keyed.kind == keyHost {
 		return blob, nil
 	}
-	return encodeStateFile(nil, s.keyed, s.master, 0, blob)
+	return s.cipher.encode(nil, s.keyed, 0, blob)
 }
 
 // unseal opens what seal made under the same passphrase or key, here or in another folder.
@@ -330,31 +330,21 @@ func (s *FileStore) unseal(blob []byte) ([]byte, error) {
 	return blob, nil
 }
 
-// open decrypts the state, in place.
-func (f *stateFile) open(master *crypt.KDF) ([]byte, error) {
-	aead, nonce := sealer(master, f.seed)
-	return aead.Open(f.sealed[:0], nonce, f.sealed, f.header)
+// stateCipher encrypts state files under a key of its own, each with a random nonce: NIST SP 800-38D allows that 2^32 times, which
+// are years of writing without a pause.
+type stateCipher struct {
+	seed []byte
+	aead cipher.AEAD
 }
 
-// encodeStateFile encrypts blob under a key and nonce of its own, drawn from a fresh seed. It puts the file together in room, or
-// in more if that is not enough.
-func encodeStateFile(room []byte, k keySource, master *crypt.KDF, generation uint64, blob []byte) ([]byte, error) {
-	var seed [fileSeedSize]byte
-	rand.Read(seed[:])
-	aead, nonce := sealer(master, seed[:])
-	w := wire.AppendBE(room[:0])
-	writeStateHeader(w, k, seed[:], generation)
-	header := w.Len()
-	size := len(blob) + aead.Overhead()
-	if header+4+size+sha256.Size > maxStateFile {
-		return nil, fmt.Errorf("a state of %d bytes is too large", len(blob))
-	}
-	return finishStateFile(w, size, func(file []byte) []byte { return aead.Seal(file, nonce, blob, file[:header]) }), nil
+const stateLabel = "VTPM STATE"
+
+func newStateCipher(master *crypt.KDF, seed []byte) *stateCipher {
+	return &stateCipher{seed, newGCM(master.KDFa(stateLabel, seed, nil, fileKeySize*8))}
 }
 
-func sealer(master *crypt.KDF, seed []byte) (cipher.AEAD, []byte) {
-	key := master.KDFa("VTPM STATE", seed, nil, (32+12)*8)
-	block, err := aes.NewCipher(key[:32])
+func newGCM(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic("engine: " + err.Error()) // the size is a constant
 	}
@@ -362,7 +352,40 @@ func sealer(master *crypt.KDF, seed []byte) (cipher.AEAD, []byte) {
 	if err != nil {
 		panic("engine: " + err.Error())
 	}
-	return aead, key[32:]
+	return aead
+}
+
+// freshCipher is one that no other process has.
+func freshCipher(master *crypt.KDF) *stateCipher {
+	seed := make([]byte, fileSeedSize)
+	rand.Read(seed)
+	return newStateCipher(master, seed)
+}
+
+// open decrypts the state, in place.
+func (f *stateFile) open(master *crypt.KDF) ([]byte, error) {
+	if f.version <= 2 {
+		key := master.KDFa(stateLabel, f.seed, nil, (fileKeySize+fileNonceSize)*8)
+		return newGCM(key[:fileKeySize]).Open(f.sealed[:0], key[fileKeySize:], f.sealed, f.header)
+	}
+	nonce, sealed := f.sealed[:fileNonceSize], f.sealed[fileNonceSize:]
+	return newStateCipher(master, f.seed).aead.Open(sealed[:0], nonce, sealed, f.header)
+}
+
+// encode encrypts blob into a state file. It puts the file together in room, or in more if that is not enough.
+func (c *stateCipher) encode(room []byte, k keySource, generation uint64, blob []byte) ([]byte, error) {
+	w := wire.AppendBE(room[:0])
+	writeStateHeader(w, k, c.seed, generation)
+	header := w.Len()
+	size := fileNonceSize + len(blob) + c.aead.Overhead()
+	if header+4+size+sha256.Size > maxStateFile {
+		return nil, fmt.Errorf("a state of %d bytes is too large", len(blob))
+	}
+	var nonce [fileNonceSize]byte
+	rand.Read(nonce[:])
+	return finishStateFile(w, size, func(file []byte) []byte {
+		return c.aead.Seal(append(file, nonce[:]...), nonce[:], blob, file[:header])
+	}), nil
 }
 
 // acquire locks the folder against other processes and leaves word of who holds it.

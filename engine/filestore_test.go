@@ -213,6 +213,58 @@ func TestFileStoreRefusesEveryDamageAndOverwritesNone(t *testing.T) {
 	}
 }
 
+func TestAStateFileOfAnOlderVersionIsTakenUp(t *testing.T) {
+	for _, version := range []uint16{1, 2} {
+		dir, key, seed, blob := t.TempDir(), bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32), []byte("what an older version saved")
+		for name, data := range map[string][]byte{"host.key": key, "state": engine.OldStateFileForTest(version, key, seed, blob)} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := open(t, dir, engine.FileOptions{})
+		if got, err := s.Load(); err != nil || !bytes.Equal(got, blob) {
+			t.Errorf("version %d: %q, %v", version, got, err)
+		}
+		if err := errors.Join(s.Save([]byte("newer")), s.Close()); err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
+		if got, err := open(t, dir, engine.FileOptions{}).Load(); err != nil || string(got) != "newer" {
+			t.Errorf("after version %d: %q, %v", version, got, err)
+		}
+	}
+}
+
+// A key belongs to one process and a nonce to one file: the same state twice looks different, and so does the key's seed in the
+// next process.
+func TestNoTwoStateFilesAreEncryptedAlike(t *testing.T) {
+	dir := t.TempDir()
+	save := func(s *engine.FileStore) (seed, sealed string) {
+		if err := s.Save(make([]byte, 64)); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, "state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw[18:50]), string(raw[62 : len(raw)-32])
+	}
+	first := open(t, dir, engine.FileOptions{})
+	seed1, sealed1 := save(first)
+	seed2, sealed2 := save(first)
+	first.Close()
+	second := open(t, dir, engine.FileOptions{})
+	if _, err := second.Load(); err != nil {
+		t.Fatal(err)
+	}
+	seed3, _ := save(second)
+	if seed1 != seed2 || seed1 == seed3 {
+		t.Errorf("seeds %x, %x of one process, %x of the next", seed1, seed2, seed3)
+	}
+	if len(sealed1) != 12+64+16 || sealed1[:12] == sealed2[:12] || sealed1[12:] == sealed2[12:] {
+		t.Errorf("%x and %x", sealed1, sealed2)
+	}
+}
+
 func TestANewerStateIsNotCalledDamaged(t *testing.T) {
 	dir := t.TempDir()
 	raw := engine.FinishStateFileForTest(append([]byte("VTPMSTAT\xff\xff"), make([]byte, 60)...), nil)

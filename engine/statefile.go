@@ -12,23 +12,27 @@ import (
 // The state file, big-endian:
 //
 //	8   "VTPMSTAT"
-//	2   version, 2
+//	2   version, 3
 //	2   key kind
 //	4   PBKDF2 rounds, 0 without a passphrase
 //	2+n PBKDF2 salt, empty without a passphrase
-//	32  seed: key and nonce are KDFa(SHA-256, master key, "VTPM STATE", seed)
+//	32  seed: the key is KDFa(SHA-256, master key, "VTPM STATE", seed)
 //	8   generation: how often the state was saved; version 1 lacks it
-//	4+n state, encrypted with AES-256-GCM over all that stands before its size
+//	4+n random nonce of 12 bytes, and the state encrypted with AES-256-GCM over all that stands before its size
 //	32  SHA-256 of all that stands before
+//
+// A process draws a seed for all that it saves. In versions 1 and 2 each file had a seed of its own, and KDFa gave the nonce too.
 //
 // The checksum tells damage from a wrong key, which the tag of GCM alone cannot.
 const (
-	stateMagic   = "VTPMSTAT"
-	fileVersion  = 2
-	fileSaltSize = 16
-	fileSeedSize = 32
-	maxStateFile = 64 << 20
-	maxRounds    = 10_000_000
+	stateMagic    = "VTPMSTAT"
+	fileVersion   = 3
+	fileSaltSize  = 16
+	fileSeedSize  = 32
+	fileKeySize   = 32
+	fileNonceSize = 12
+	maxStateFile  = 64 << 20
+	maxRounds     = 10_000_000
 )
 
 // keyKind is what the master key comes from.
@@ -57,6 +61,7 @@ type keySource struct {
 }
 
 type stateFile struct {
+	version    uint16
 	key        keySource
 	seed       []byte
 	generation uint64
@@ -87,8 +92,8 @@ func decodeStateFile(raw []byte) (*stateFile, error) {
 	if r.Err() == nil && (version == 0 || version > fileVersion) {
 		return nil, fmt.Errorf("offset 8: %w: version %d, this one knows 1 to %d", errStateVersion, version, fileVersion)
 	}
-	f := &stateFile{key: keySource{kind: keyKind(r.U16()), rounds: r.U32(), salt: r.Sized16()}, seed: r.Bytes(fileSeedSize)}
-	if version >= 2 {
+	f := &stateFile{version: version, key: keySource{kind: keyKind(r.U16()), rounds: r.U32(), salt: r.Sized16()}, seed: r.Bytes(fileSeedSize)}
+	if f.version >= 2 {
 		f.generation = r.U64()
 	}
 	f.header = raw[:r.Offset()]
@@ -100,6 +105,9 @@ func decodeStateFile(raw []byte) (*stateFile, error) {
 	}
 	if r.Len() != 0 {
 		return nil, fmt.Errorf("offset %d: %d bytes too many", r.Offset(), r.Len())
+	}
+	if f.version > 2 && len(f.sealed) < fileNonceSize {
+		return nil, fmt.Errorf("offset %d: %d bytes where a nonce of %d begins", len(f.header), len(f.sealed), fileNonceSize)
 	}
 	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
 		return nil, errors.New("the checksum does not match")
