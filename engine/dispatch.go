@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -228,7 +227,7 @@ func (t *TPM) respond(x *execution) ([]byte, error) {
 	} else if err := t.auditCommand(x, params); err != nil {
 		return nil, err
 	}
-	res := bytes.Clone(x.out.Out())
+	res := copyOf(x.out.Out())
 	clear(x.out.Out()) // it may be a secret
 	if x.tag == stSessions {
 		binary.BigEndian.PutUint32(res[x.answered-4:], uint32(len(params)))
