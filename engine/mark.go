@@ -50,7 +50,7 @@ func (m *mark) get() (uint64, error) {
 }
 
 func (m *mark) set(generation uint64) error {
-	text := [markSize]byte{markSize - 1: '\n'}
+	text := [markSize]byte{markSize - 1: '\n'} // by hand: fmt takes as long as the write
 	for i := markSize - 2; i >= 0; i-- {
 		text[i] = '0' + byte(generation%10)
 		generation /= 10

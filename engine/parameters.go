@@ -52,7 +52,7 @@ type (
 
 func (v *octet) code(c *coder)  { c.u8((*uint8)(v)) }
 func (v *word) code(c *coder)   { c.u16((*uint16)(v)) }
-func (v *handle) code(c *coder) { c.u32((*uint32)(v)) }
+func (h *handle) code(c *coder) { c.u32((*uint32)(h)) }
 func (v *long) code(c *coder)   { c.u64((*uint64)(v)) }
 
 // frameOf is the memory for a command.
@@ -64,6 +64,7 @@ func (t *TPM) frameOf(cmd *command) *frame {
 	return *f
 }
 
+// forget leaves nothing of a run for the next one, and no secrets where they are not looked for.
 func (f *frame) forget() {
 	f.in.value.SetZero()
 	f.out.value.SetZero()

@@ -9,7 +9,7 @@ import (
 // quietConn is a connection over a unix socket that leaves a command in the socket's queue until it is answered.
 //
 // Who takes data out of the queue of a unix socket wakes the other side, to tell it of the room (unix_write_space in the kernel).
-// That side waits for an answer which is not there yet, and goes to sleep again: of the time of a short command this takes a third.
+// That side waits for an answer which is not there yet, and goes to sleep again: a short command then takes up to a third longer.
 type quietConn struct {
 	*waitingConn
 	raw    syscall.RawConn
@@ -26,7 +26,8 @@ type seen struct {
 	err error
 }
 
-func quiet(c *waitingConn) (*quietConn, error) {
+// newQuietConn makes a connection over a unix socket quiet.
+func newQuietConn(c *waitingConn) (*quietConn, error) {
 	raw, err := c.SyscallConn()
 	q := &quietConn{waitingConn: c, raw: raw}
 	q.peek = func(fd uintptr) bool {

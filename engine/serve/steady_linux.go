@@ -53,13 +53,14 @@ func waiting(conn net.Conn) net.Conn {
 	syscall.SetNonblock(int(fd), false)
 	c := &waitingConn{Conn: conn, file: os.NewFile(fd, "connection")}
 	if conn.LocalAddr().Network() == "unix" {
-		if q, err := quiet(c); err == nil {
+		if q, err := newQuietConn(c); err == nil {
 			return q
 		}
 	}
 	return c
 }
 
+// yield lets others run now and then.
 func (c *waitingConn) yield() {
 	if c.reads++; c.reads%yieldEvery == 0 {
 		runtime.Gosched()
