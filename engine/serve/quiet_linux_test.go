@@ -14,15 +14,16 @@ import (
 	"github.com/vtpmctl/vtpmctl/engine/serve"
 )
 
-// watched is a TPM that calls during before it runs a command.
-type watched struct {
+// held is a TPM that says when a command came, and runs it when it may.
+type held struct {
 	*engine.TPM
-	during func()
+	came, may chan struct{}
 }
 
-func (w *watched) Send(command []byte) ([]byte, error) {
-	w.during()
-	return w.TPM.Send(command)
+func (h *held) Send(command []byte) ([]byte, error) {
+	h.came <- struct{}{}
+	<-h.may
+	return h.TPM.Send(command)
 }
 
 // A client is not woken before its answer is there: what it sent stays in the socket's queue until then, and no longer.
@@ -37,9 +38,9 @@ func TestACommandStaysInTheQueueUntilItIsAnswered(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w := &watched{TPM: tpm}
+	h := &held{tpm, make(chan struct{}), make(chan struct{})}
 	served := make(chan error)
-	go func() { served <- serve.New(w, true).SwtpmData(ctx, l) }()
+	go func() { served <- serve.New(h, true).SwtpmData(ctx, l) }()
 	conn, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -55,8 +56,6 @@ func TestACommandStaysInTheQueueUntilItIsAnswered(t *testing.T) {
 		}
 		return n
 	}
-	var meanwhile int
-	w.during = func() { meanwhile = queued() }
 	getRandom := []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 16}
 	for _, pieces := range [][][]byte{{getRandom}, {getRandom[:3], getRandom[3:10], getRandom[10:]}} {
 		for _, p := range pieces {
@@ -65,12 +64,14 @@ func TestACommandStaysInTheQueueUntilItIsAnswered(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		<-h.came
+		if queued() == 0 {
+			t.Errorf("a command in %d pieces had left the queue before it was run", len(pieces))
+		}
+		h.may <- struct{}{}
 		answer := make([]byte, 28)
 		if _, err := io.ReadFull(conn, answer); err != nil || answer[5] != 28 {
 			t.Fatalf("%x, %v", answer, err)
-		}
-		if meanwhile == 0 {
-			t.Errorf("a command in %d pieces had left the queue before it was run", len(pieces))
 		}
 		for began := time.Now(); queued() != 0; time.Sleep(time.Millisecond) {
 			if time.Since(began) > 5*time.Second {
