@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -21,8 +22,11 @@ func TestOpenOverTCPAndUnixSocket(t *testing.T) {
 	fake := newFakeTPM()
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
+	if err != nil && runtime.GOOS == "windows" {
+		t.Skip("Windows has unix sockets since 2018, and Wine has none:", err)
+	}
 	if err != nil {
-		t.Skip("no unix sockets here:", err)
+		t.Fatal(err)
 	}
 	serveOn(t, l, fake.raw)
 	for _, target := range []string{"swtpm:" + serve(t, fake.raw), "swtpm:" + socket} {
