@@ -39,59 +39,71 @@ func LE(data []byte) *Reader { return &Reader{data: data} }
 
 // Bytes returns the next n bytes as a view into the input; copy it to keep it. A negative n is a failed read.
 func (r *Reader) Bytes(n int) []byte {
-	if r.err != nil || n < 0 || n > r.Len() {
-		r.short(n)
+	if !r.has(n) {
 		return nil
 	}
-	b := r.data[r.off : r.off+n : r.off+n]
 	r.off += n
-	return b
+	return r.data[r.off-n : r.off : r.off]
 }
 
-// short is kept out of Bytes so that the compiler can put the rest of it in its callers.
-//
+// has tells whether n bytes are left; if not, the Reader has failed. The compiler puts it in its callers.
+func (r *Reader) has(n int) bool {
+	return r.err == nil && uint(n) <= uint(r.Len()) || r.short(n)
+}
+
 //go:noinline
-func (r *Reader) short(n int) { r.Fail(&ShortError{Offset: r.off, Want: n, Have: r.Len()}) }
+func (r *Reader) short(n int) bool {
+	r.Fail(&ShortError{Offset: r.off, Want: n, Have: r.Len()})
+	return false
+}
 
 // U8 reads one byte.
 func (r *Reader) U8() uint8 {
-	if b := r.Bytes(1); b != nil {
-		return b[0]
+	if !r.has(1) {
+		return 0
 	}
-	return 0
+	b := r.data[r.off]
+	r.off++
+	return b
 }
 
 // U16 reads two bytes.
 func (r *Reader) U16() uint16 {
-	if b := r.Bytes(2); b != nil {
-		if r.big {
-			return binary.BigEndian.Uint16(b)
-		}
-		return binary.LittleEndian.Uint16(b)
+	if !r.has(2) {
+		return 0
 	}
-	return 0
+	b := r.data[r.off:]
+	r.off += 2
+	if r.big {
+		return binary.BigEndian.Uint16(b)
+	}
+	return binary.LittleEndian.Uint16(b)
 }
 
 // U32 reads four bytes.
 func (r *Reader) U32() uint32 {
-	if b := r.Bytes(4); b != nil {
-		if r.big {
-			return binary.BigEndian.Uint32(b)
-		}
-		return binary.LittleEndian.Uint32(b)
+	if !r.has(4) {
+		return 0
 	}
-	return 0
+	b := r.data[r.off:]
+	r.off += 4
+	if r.big {
+		return binary.BigEndian.Uint32(b)
+	}
+	return binary.LittleEndian.Uint32(b)
 }
 
 // U64 reads eight bytes.
 func (r *Reader) U64() uint64 {
-	if b := r.Bytes(8); b != nil {
-		if r.big {
-			return binary.BigEndian.Uint64(b)
-		}
-		return binary.LittleEndian.Uint64(b)
+	if !r.has(8) {
+		return 0
 	}
-	return 0
+	b := r.data[r.off:]
+	r.off += 8
+	if r.big {
+		return binary.BigEndian.Uint64(b)
+	}
+	return binary.LittleEndian.Uint64(b)
 }
 
 // Sized16 reads a 16-bit size and that many bytes: the TPM2B shape. The result is a view into the input.
