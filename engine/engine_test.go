@@ -37,11 +37,14 @@ type fixture struct {
 	cfg   engine.Config
 }
 
-// Send holds the TPM to its word: after every answer, what must outlive a crash is in the store.
+// Send holds the TPM to its word: after every answer, what must outlive a crash is in the store, and of the command nothing is left.
 func (f *fixture) Send(cmd []byte) ([]byte, error) {
 	res, err := f.TPM.Send(cmd)
 	if err == nil && !engine.StoredForTest(f.TPM) {
 		panic(fmt.Sprintf("after the command %x the store is behind", cmd))
+	}
+	if left := engine.LeftForTest(f.TPM); left != "" {
+		panic(fmt.Sprintf("after the command %x there is still %s", cmd, left))
 	}
 	return res, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
+	"fmt"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
 	"github.com/vtpmctl/vtpmctl/internal/wire"
@@ -50,6 +51,18 @@ func headerForTest(k keySource, seed []byte, generation uint64) []byte {
 	w := wire.NewBE()
 	writeStateHeader(w, k, seed, generation)
 	return w.Out()
+}
+
+// LeftForTest says what is left of a command that ended; nothing should be.
+func LeftForTest(t *TPM) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.memory.frames {
+		if f != nil && !(f.in.value.IsZero() && f.out.value.IsZero()) {
+			return fmt.Sprintf("%+v, %+v", f.in.value, f.out.value)
+		}
+	}
+	return ""
 }
 
 // StoredForTest tells whether the store has all that a crash must not lose.
