@@ -2,7 +2,7 @@ package engine
 
 import (
 	"crypto/hmac"
-	"encoding/binary"
+	"crypto/subtle"
 	"slices"
 
 	"github.com/vtpmctl/vtpmctl/engine/internal/crypt"
@@ -222,14 +222,11 @@ func (t *TPM) checkPassword(a *authorization) error {
 
 // sameSecret compares in a time that shows neither where two secrets differ nor how long they are.
 func sameSecret(a, b []byte) bool {
-	var x, y [maxDigest]byte // no secret is longer
-	copy(x[:], a)
-	copy(y[:], b)
-	differ := uint64(len(a) ^ len(b))
-	for i := 0; i < maxDigest; i += 8 {
-		differ |= binary.NativeEndian.Uint64(x[i:]) ^ binary.NativeEndian.Uint64(y[i:])
-	}
-	return differ == 0
+	var x, y [1 + maxDigest]byte // no secret is longer
+	x[0], y[0] = byte(len(a)), byte(len(b))
+	copy(x[1:], a)
+	copy(y[1:], b)
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 // checkHMAC checks the HMAC of a session over the command. A session that has neither key nor auth value may leave it

@@ -128,7 +128,7 @@ func (c *coder) fixed(v *[]byte, n int) {
 	}
 }
 
-// copyOf is bytes.Clone in half the time: append, which that uses, finds out first how much room it shall make.
+// copyOf is bytes.Clone without append, which finds out first how much room it shall make.
 func copyOf(b []byte) []byte {
 	c := make([]byte, len(b))
 	copy(c, b)

@@ -17,7 +17,7 @@ var (
 		return headerForTest(keySource{kind: keyPassphrase, rounds: rounds, salt: salt}, seed, 7)
 	}
 	FinishStateFileForTest = func(header, sealed []byte) []byte {
-		return finishStateFile(wire.AppendBE(header), len(sealed), func(dst []byte) []byte { return append(dst, sealed...) })
+		return withChecksum(wire.AppendBE(header).Sized32(sealed).Out())
 	}
 	DecodeStateFileForTest = func(raw []byte) (again []byte, err error) {
 		f, err := decodeStateFile(raw)
@@ -42,9 +42,7 @@ func OldStateFileForTest(version uint16, key, seed, blob []byte) []byte {
 	block, _ := aes.NewCipher(k[:32])
 	aead, _ := cipher.NewGCM(block)
 	header := w.Out()
-	w.Sized32(aead.Seal(nil, k[32:], blob, header))
-	sum := sha256.Sum256(w.Out())
-	return w.Bytes(sum[:]).Out()
+	return withChecksum(w.Sized32(aead.Seal(nil, k[32:], blob, header)).Out())
 }
 
 func headerForTest(k keySource, seed []byte, generation uint64) []byte {

@@ -383,9 +383,8 @@ func (c *stateCipher) encode(room []byte, k keySource, generation uint64, blob [
 	}
 	var nonce [fileNonceSize]byte
 	rand.Read(nonce[:])
-	return finishStateFile(w, size, func(file []byte) []byte {
-		return c.aead.Seal(append(file, nonce[:]...), nonce[:], blob, file[:header])
-	}), nil
+	file := w.Grow(4 + size + sha256.Size).U32(uint32(size)).Bytes(nonce[:]).Out()
+	return withChecksum(c.aead.Seal(file, nonce[:], blob, file[:header])), nil
 }
 
 // acquire locks the folder against other processes and leaves word of who holds it.

@@ -34,15 +34,6 @@ func (s *FileStore) put(name string, data []byte) error {
 	return cmp.Or(err, unix.Close(fd))
 }
 
-// again makes a call until no signal gets in its way.
-func again(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 // rename puts a file of the folder in the place of another.
 func (s *FileStore) rename(from, to string) error {
 	dir := int(s.folder.Fd())

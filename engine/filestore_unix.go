@@ -14,16 +14,21 @@ func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
 
 // tryLock takes the lock of the whole file, which ends with the process if not before.
 func tryLock(f *os.File) (bool, error) {
+	err := again(func() error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return false, nil
+	}
+	return false, fmt.Errorf("lock: %w", err)
+}
+
+// again makes a call until no signal gets in its way.
+func again(call func() error) error {
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, syscall.EINTR):
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		default:
-			return false, fmt.Errorf("lock: %w", err)
+		if err := call(); err != syscall.EINTR {
+			return err
 		}
 	}
 }

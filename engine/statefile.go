@@ -75,9 +75,8 @@ func writeStateHeader(w *wire.Writer, k keySource, seed []byte, generation uint6
 	w.Bytes([]byte(stateMagic)).U16(fileVersion).U16(uint16(k.kind)).U32(k.rounds).Sized16(k.salt).Bytes(seed).U64(generation)
 }
 
-// finishStateFile completes a state file behind its header; seal appends the n bytes of the encrypted state to what it is given.
-func finishStateFile(w *wire.Writer, n int, seal func(file []byte) []byte) []byte {
-	file := seal(w.Grow(4 + n + sha256.Size).U32(uint32(n)).Out())
+// withChecksum completes a state file.
+func withChecksum(file []byte) []byte {
 	sum := sha256.Sum256(file)
 	return append(file, sum[:]...)
 }

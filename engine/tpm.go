@@ -65,8 +65,8 @@ type TPM struct {
 	stamp     time.Time  // when clocks were last advanced
 	ran       bool       // the state that was loaded is that of a TPM whose clocks went on after it was written
 	safeAt    uint64     // where Clock is safe again when nv.ClockUnsafe says that it was not
-	stored    []byte     // the blob in the store, as far as this process put it there
-	saved     []byte     // its durable part
+	saved     []byte     // the durable part of the state as it is in the store
+	stored    []byte     // the blob that saved is part of, if this process made it: room for the blob after the next
 	scratch   []byte     // room to encode the durable part in, to compare it
 	anchor    clocks     // how the clocks stood to the host's then
 	owed      bool       // a change could not be saved

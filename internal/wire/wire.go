@@ -51,6 +51,8 @@ func (r *Reader) has(n int) bool {
 	return r.err == nil && uint(n) <= uint(r.Len()) || r.short(n)
 }
 
+// short is kept out of has so that has is small.
+//
 //go:noinline
 func (r *Reader) short(n int) bool {
 	r.Fail(&ShortError{Offset: r.off, Want: n, Have: r.Len()})
