@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"syscall"
@@ -12,52 +13,35 @@ import (
 // That side waits for an answer which is not there yet, and goes to sleep again: a short command then takes up to a third longer.
 type quietConn struct {
 	*waitingConn
-	raw    syscall.RawConn
-	peek   func(fd uintptr) bool // looks into the queue; made once
-	seen   seen
 	unread int              // bytes that Read returned and that are still in the queue
 	room   [maxCommand]byte // where they go
 }
 
-// seen is what peek is given and gives back.
-type seen struct {
-	p   []byte
-	n   int
-	err error
-}
-
-// newQuietConn makes a connection over a unix socket quiet.
-func newQuietConn(c *waitingConn) (*quietConn, error) {
-	raw, err := c.SyscallConn()
-	q := &quietConn{waitingConn: c, raw: raw}
-	q.peek = func(fd uintptr) bool {
-		s := &q.seen
-		for s.err = syscall.EINTR; s.err == syscall.EINTR; {
-			s.n, _, s.err = syscall.Recvfrom(int(fd), s.p, syscall.MSG_PEEK)
-		}
-		return true
-	}
-	return q, err
-}
-
 // Read returns what is in the queue, which stays there until the next Write or Read is through with its part.
-func (c *quietConn) Read(p []byte) (int, error) {
+func (c *quietConn) Read(p []byte) (n int, err error) {
 	if err := c.take(); err != nil {
 		return 0, err
 	}
 	c.yield()
-	c.seen.p = p[:min(len(p), len(c.room))]
-	if err := c.raw.Read(c.peek); err != nil {
+	raw, err := c.SyscallConn()
+	if err != nil {
 		return 0, err
 	}
-	if c.seen.err != nil {
-		return 0, c.seen.err
+	p = p[:min(len(p), len(c.room))]
+	gone := raw.Read(func(fd uintptr) bool {
+		for err = syscall.EINTR; err == syscall.EINTR; {
+			n, _, err = syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK)
+		}
+		return true
+	})
+	if err := cmp.Or(gone, err); err != nil {
+		return 0, err
 	}
-	if c.seen.n == 0 {
+	if n == 0 {
 		return 0, io.EOF
 	}
-	c.unread = c.seen.n
-	return c.unread, nil
+	c.unread = n
+	return n, nil
 }
 
 func (c *quietConn) Write(p []byte) (int, error) {
